@@ -1,0 +1,53 @@
+// Everything that isn't deterministic comes in through here: files, clock, randomness. Tests hand
+// in one that cuts the power, fills the disk or flips bits (tests/storage/fault_env.h).
+//
+// Threads: an Env may be used by all threads; a file by one at a time.
+#ifndef PARLEY_STORAGE_ENV_H_
+#define PARLEY_STORAGE_ENV_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "storage/status.h"
+
+namespace parley {
+
+// A file that is written by position; what lies between is zeros. Closed on destruction.
+class WritableFile {
+ public:
+  virtual ~WritableFile() = default;
+  virtual Status WriteAt(uint64_t offset, std::string_view data) = 0;  // whole, or an error
+  virtual Status Sync() = 0;       // fdatasync: data, and the size where it changed
+  virtual Status Allocate(uint64_t bytes) = 0;  // reserves room and sets the size
+  virtual Status Truncate(uint64_t bytes) = 0;
+};
+
+class Env {
+ public:
+  virtual ~Env() = default;
+  static Env* Posix();  // never deleted
+
+  // Makes the file where there is none.
+  virtual Result<std::unique_ptr<WritableFile>> OpenWritable(const std::string& path) = 0;
+  virtual Result<std::string> ReadFile(const std::string& path) = 0;
+  virtual bool Exists(const std::string& path) = 0;
+  virtual Result<std::vector<std::string>> List(const std::string& dir) = 0;  // names, sorted
+  virtual Status MakeDir(const std::string& dir) = 0;  // no error where it exists
+  virtual Status Remove(const std::string& path) = 0;
+  virtual Status Rename(const std::string& from, const std::string& to) = 0;
+  virtual Status SyncDir(const std::string& dir) = 0;  // makes names in it durable
+
+  virtual int64_t NowMs() = 0;        // since the Unix epoch
+  virtual int64_t MonotonicUs() = 0;  // never goes back
+  virtual void Random(void* data, size_t bytes) = 0;
+
+  // Writes path.tmp, syncs it, renames it over path, syncs the directory.
+  Status ReplaceFile(const std::string& path, std::string_view data);
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_STORAGE_ENV_H_

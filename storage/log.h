@@ -1,0 +1,113 @@
+// The durable log of a broker: journal, shard map, stores, their writers, dead letters, as one.
+//
+//   Append ──▶ committer thread: one journal write + fdatasync for all that queued meanwhile
+//                 │ Listener::Committed(last)                 (durable: its effects may be shown)
+//                 ▼
+//              one writer thread for each store: Apply, retry, dead letter
+//                 │ applied
+//                 ▼
+//              reads: WaitApplied(user, lsn), then store(user).Read…
+//
+// Owner: the plugin makes one, the engine uses it. Append is called by one thread (the engine's),
+// everything else by any.
+//
+// Failures
+// - The journal can't take a batch (full disk, I/O error) and it is certain that nothing of it can
+//   be read back: Listener::Failed(first, last) is called for it and all batches queued behind it,
+//   and nothing is committed until the caller has called Resume(). The caller's numbers go on from
+//   the last committed one.
+// - It is not certain (a failed fdatasync may have written or not): the batch is kept and written
+//   again into a new segment whose header voids the uncertain tail, with growing delays, until it
+//   is committed; journal_ok() is false meanwhile.
+// - A store fails: its writer retries (retry_max times, retry_ms doubling), then the store is down:
+//   its records go to the dead-letter log, store_ok(user) is false, reads answer kUnavailable, and
+//   a probe replays the dead letters in order when the store works again.
+#ifndef PARLEY_STORAGE_LOG_H_
+#define PARLEY_STORAGE_LOG_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "storage/env.h"
+#include "storage/message_store.h"
+#include "storage/record.h"
+#include "storage/status.h"
+
+namespace parley {
+
+enum class Durability {
+  kCommit,    // fdatasync before Committed
+  kInterval,  // fdatasync every interval_ms; Committed does not wait for it
+  kOs,        // never: survives the process, not the machine
+};
+
+struct LogOptions {
+  std::string data_dir;
+  int stores = 4;  // for a new directory; an old one's shard map says
+  Durability durability = Durability::kCommit;
+  int64_t interval_ms = 0;
+  uint64_t journal_segment_bytes = 64 << 20;
+  uint64_t journal_bytes_max = uint64_t{4} << 30;  // past it Append's batches fail: kUnavailable
+  int64_t retry_ms = 100;
+  int retry_max = 5;
+  size_t store_queue_bytes_max = 64 << 20;  // a slow store holds the committer back past this
+  uint64_t store_cache_bytes = 64 << 20;    // LevelDB block cache, all stores together
+};
+
+struct LogFigures {
+  uint64_t commits = 0;          // fdatasyncs of batches
+  uint64_t transactions = 0;     // committed
+  uint64_t journal_bytes = 0;    // held in segments now
+  uint64_t journal_errors = 0;
+  uint64_t store_retries = 0;
+  uint64_t dead_letters = 0;     // transactions waiting in dead-letter logs
+  uint64_t stores_down = 0;
+  uint64_t unapplied = 0;        // committed, not yet applied by every store
+};
+
+class Log {
+ public:
+  // Called by the committer thread, in order, never concurrently. Must not block for long.
+  class Listener {
+   public:
+    virtual ~Listener() = default;
+    virtual void Committed(Lsn last) = 0;
+    virtual void Failed(Lsn first, Lsn last, const Status& why) = 0;
+    // A store went down or came back: ask store_ok again.
+    virtual void StoresChanged() = 0;
+    virtual void LogLine(const std::string& line) = 0;  // logfmt; any of the log's threads
+  };
+
+  // Opens or makes the directory, recovers (dead letters and journal into the stores) and starts
+  // the threads. Errors name the file and what to do. The listener outlives the log.
+  static Result<std::unique_ptr<Log>> Open(const LogOptions& options, Env* env, Listener* listener);
+  virtual ~Log() = default;  // commits and applies what was appended, syncs the stores, stops
+
+  // Queues the batch; its transactions must ascend from next_lsn() without gaps. Never blocks.
+  virtual void Append(std::vector<Transaction> batch) = 0;
+  // The number after the last one appended (or, after Failed, committed).
+  virtual Lsn next_lsn() const = 0;
+  // After Failed: the caller has taken back what it had numbered.
+  virtual void Resume() = 0;
+  // Bytes appended and not yet committed, for back-pressure.
+  virtual size_t backlog_bytes() const = 0;
+
+  virtual bool journal_ok() const = 0;
+  virtual bool store_ok(const UserId& user) const = 0;
+  // Blocks until the user's store has applied `lsn`. kUnavailable where the store is down.
+  virtual Status WaitApplied(const UserId& user, Lsn lsn) = 0;
+  // The user's store. kUnavailable where it is down.
+  virtual Result<std::shared_ptr<const MessageStore>> store(const UserId& user) const = 0;
+
+  // Tries the stores that are down now rather than at the next probe.
+  virtual Status ReplayDeadLetters() = 0;
+  virtual LogFigures figures() const = 0;
+  // Changes only when an older backup is restored.
+  virtual const std::string& epoch() const = 0;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_STORAGE_LOG_H_
