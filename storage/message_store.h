@@ -7,7 +7,7 @@
 //
 // Errors: kIoError and kCorruption as they come; after a failed Apply nothing of that call is
 // visible or all of it is, and calling it again with the same transactions is right either way
-// (records carry their numbers: applying one twice changes nothing).
+// (a transaction at or below the applied one is skipped: applying one twice changes nothing).
 #ifndef PARLEY_STORAGE_MESSAGE_STORE_H_
 #define PARLEY_STORAGE_MESSAGE_STORE_H_
 
@@ -62,11 +62,12 @@ struct DeviceCursor {
   int64_t ts_ms = 0;
 };
 
-// Which part of a log to read. Bounds are exclusive; `limit` entries at most and, past the first
-// one, `bytes_max` bytes of bodies.
+// Which part of a log to read: what stands between `after` and `before`, both exclusive, beginning
+// at the lower end or, where `descending`, at the upper. `limit` entries at most and, past the
+// first one, `bytes_max` bytes of bodies.
 struct Page {
-  Seq after;                     // ascending from here …
-  Seq before{UINT64_MAX};        // … or descending from here, where `descending`
+  Seq after{};
+  Seq before{UINT64_MAX};
   bool descending = false;
   size_t limit = 100;
   size_t bytes_max = 1 << 20;
@@ -74,15 +75,16 @@ struct Page {
 
 struct LogPage {
   std::vector<LogEntry> entries;  // ascending or descending as asked
-  bool more = false;              // there are entries beyond the page, in its direction
+  bool more = false;              // there are entries between the bounds beyond the page
 };
 
 class MessageStore {
  public:
   virtual ~MessageStore() = default;
 
-  // Applies, of each transaction, the records of users for whom `mine` is true, and remembers the
-  // last transaction's Lsn as applied: atomically, not yet synced. Transactions ascend.
+  // Applies, of each transaction above Applied(), what concerns users for whom `mine` is true, and
+  // remembers the last transaction's Lsn as applied: atomically, not yet synced. Transactions
+  // ascend. Marks and cursors replace those that were there: they come grown.
   virtual Status Apply(std::span<const Transaction* const> transactions,
                        const std::function<bool(const UserId&)>& mine) = 0;
   // Makes all that was applied survive a power cut.
@@ -96,18 +98,19 @@ class MessageStore {
   // One conversation of it.
   virtual Result<LogPage> ReadConversation(const UserId& user, const UserId& peer,
                                            const Page& page) const = 0;
-  // Those of `from`'s messages in the user's log that refer to the message at `target` (edits,
-  // retractions, reactions), ascending.
+  // The messages in the user's log that edit, retract or react to the one at `target`, ascending;
+  // of very many the newest, an implementation's limit of at least 1,000.
   virtual Result<std::vector<LogEntry>> ReadReferring(const UserId& user, Seq target) const = 0;
   // The user's conversations, latest first, those whose last message is before `before`.
   virtual Result<std::vector<Conversation>> ReadConversations(const UserId& user, Seq before,
                                                               size_t limit) const = 0;
-  // How many messages of the peer's in the conversation stand after `read`, counted up to `max`.
+  // How many messages of the peer's, whatever their type, stand in the conversation after `read`,
+  // counted up to `max`.
   virtual Result<uint64_t> CountUnread(const UserId& user, const UserId& peer, Seq read,
                                        uint64_t max) const = 0;
   // The user's newest `limit` sent ids, newest first.
   virtual Result<std::vector<SentId>> ReadSent(const UserId& user, size_t limit) const = 0;
-  // The number under which `user` sent `id`; Seq(0) where there is none.
+  // The number under which `user` last sent `id`; Seq(0) where there is none.
   virtual Result<Seq> FindSent(const UserId& user, const std::string& id) const = 0;
   virtual Result<PeerMarks> ReadPeerMarks(const UserId& user, const UserId& peer) const = 0;
   virtual Result<std::vector<DeviceCursor>> ReadDevices(const UserId& user) const = 0;

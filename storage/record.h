@@ -25,8 +25,8 @@ enum class MessageType : uint8_t { kMessage = 0, kEdit = 1, kRetract = 2, kReact
 struct MessageRef {
   UserId from;
   std::string id;
-  // Where that message stands in the sender's and in the receiver's log; 0 where the reference is
-  // free (a reply may name what this server doesn't know).
+  // Where that message stands in the logs of the *referring* record's from and to; 0 where the
+  // reference is free (a reply may name what this server doesn't know).
   Seq from_seq;
   Seq to_seq;
   bool operator==(const MessageRef&) const = default;
@@ -83,7 +83,8 @@ struct Transaction {
   std::vector<Record> records;
 };
 
-// Appends the encoding of the record (its kind, then its fields) to *out.
+// Appends the encoding of the record (its kind, then its fields) to *out. User and message ids must
+// be of 1–64 bytes, device ids of at most 65,535: the decoder takes no others.
 void EncodeRecord(const Record& record, std::string* out);
 // Takes one record off the front of *in. kCorruption where it is not one; *in is then unspecified.
 Result<Record> DecodeRecord(std::string_view* in);

@@ -1,0 +1,545 @@
+#include "storage/leveldb_store.h"
+
+#include <leveldb/cache.h>
+#include <leveldb/db.h>
+#include <leveldb/env.h>
+#include <leveldb/filter_policy.h>
+#include <leveldb/write_batch.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cassert>
+#include <mutex>
+#include <shared_mutex>
+
+#include "storage/keys.h"
+
+namespace parley {
+namespace {
+
+constexpr std::string_view kFormat = "parley-store 1";
+constexpr size_t kWriteBufferBytes = 8 << 20;
+constexpr size_t kTableBytes = 8 << 20;
+constexpr int kOpenFilesMax = 200;
+constexpr int kFilterBitsPerKey = 10;
+
+// The byte of a conversation's index entry.
+constexpr uint8_t kIncoming = 0x80;  // or'ed to the message's type
+
+leveldb::Slice ToSlice(std::string_view text) { return {text.data(), text.size()}; }
+std::string_view ToView(const leveldb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+leveldb::ReadOptions Checked() {
+  leveldb::ReadOptions options;
+  options.verify_checksums = true;
+  return options;
+}
+
+std::string Number(Seq seq) {
+  std::string bytes;
+  keys::PutNumber(seq.value(), &bytes);
+  return bytes;
+}
+
+std::string Numbers(uint64_t first, uint64_t second) {
+  std::string bytes;
+  keys::PutNumber(first, &bytes);
+  keys::PutNumber(second, &bytes);
+  return bytes;
+}
+
+// Adds a record's entries, for those sides of it that belong to this store.
+class BatchWriter {
+ public:
+  BatchWriter(const std::function<bool(const UserId&)>& mine, leveldb::WriteBatch* batch)
+      : mine_(mine), batch_(batch) {}
+
+  void operator()(const MessageRecord& message) {
+    bool sender = mine_(message.from);
+    bool receiver = message.to != message.from && mine_(message.to);
+    if (!sender && !receiver) return;
+    value_.clear();
+    EncodeRecord(message, &value_);
+    if (sender) {
+      Side(message, message.from, message.from_seq, message.to, 0);
+      if (Refers(message)) Referring(message.from, message.ref->from_seq, message.from_seq);
+      Sent(message);
+    }
+    if (receiver) {
+      Side(message, message.to, message.to_seq, message.from, kIncoming);
+      if (Refers(message)) Referring(message.to, message.ref->to_seq, message.to_seq);
+    }
+  }
+  void operator()(const DeviceCursorRecord& cursor) {
+    if (!mine_(cursor.user)) return;
+    Put(keys::Device(cursor.user, cursor.device),
+        Numbers(cursor.delivered.value(), static_cast<uint64_t>(cursor.ts_ms)));
+  }
+  void operator()(const MarksRecord& marks) {
+    if (!mine_(marks.user)) return;
+    Put(keys::Marks(marks.user), Numbers(marks.delivered.value(), marks.read.value()));
+  }
+  void operator()(const PeerMarksRecord& marks) {
+    if (!mine_(marks.user)) return;
+    uint64_t ts = static_cast<uint64_t>(marks.ts_ms);
+    if (marks.delivered != Seq()) {
+      Put(keys::PeerDelivered(marks.user, marks.peer), Numbers(marks.delivered.value(), ts));
+    }
+    if (marks.read != Seq()) {
+      Put(keys::PeerRead(marks.user, marks.peer), Numbers(marks.read.value(), ts));
+    }
+  }
+
+ private:
+  static bool Refers(const MessageRecord& message) {
+    return message.type != MessageType::kMessage && message.ref.has_value();
+  }
+  void Put(std::string_view key, std::string_view value) {
+    batch_->Put(ToSlice(key), ToSlice(value));
+  }
+  void Side(const MessageRecord& message, const UserId& user, Seq seq, const UserId& peer,
+            uint8_t direction) {
+    char index = static_cast<char>(direction | static_cast<uint8_t>(message.type));
+    Put(keys::Log(user, seq), value_);
+    Put(keys::Conversation(user, peer, seq), {&index, 1});
+    Put(keys::Peer(user, peer), Number(seq));
+  }
+  void Referring(const UserId& user, Seq target, Seq seq) {
+    if (target != Seq()) Put(keys::Referring(user, target, seq), {});
+  }
+  void Sent(const MessageRecord& message) {
+    std::string sent;
+    keys::PutNumber(message.content_hash, &sent);
+    Put(keys::Sent(message.from, message.from_seq), sent.append(message.id));
+    Put(keys::SentById(message.from, message.id), Number(message.from_seq));
+  }
+
+  const std::function<bool(const UserId&)>& mine_;
+  leveldb::WriteBatch* batch_;
+  std::string value_;
+};
+
+// The entries of one prefix, in their order.
+class PrefixCursor {
+ public:
+  PrefixCursor(leveldb::DB* db, std::string prefix)
+      : prefix_(std::move(prefix)), entries_(db->NewIterator(Checked())) {
+    entries_->Seek(prefix_);
+  }
+  bool Valid() const { return entries_->Valid() && ToView(entries_->key()).starts_with(prefix_); }
+  void Next() { entries_->Next(); }
+  std::string_view suffix() const { return ToView(entries_->key()).substr(prefix_.size()); }
+  std::string_view value() const { return ToView(entries_->value()); }
+  leveldb::Status status() const { return entries_->status(); }
+
+ private:
+  std::string prefix_;
+  std::unique_ptr<leveldb::Iterator> entries_;
+};
+
+// The entries of one prefix whose keys end in a number, between the page's bounds, in its
+// direction.
+class SeqCursor {
+ public:
+  SeqCursor(leveldb::DB* db, std::string prefix, const Page& page)
+      : prefix_(std::move(prefix)), page_(page), entries_(db->NewIterator(Checked())) {
+    if (page_.descending) {
+      SeekBefore();
+    } else if (page_.after.value() != UINT64_MAX) {
+      entries_->Seek(Key(page_.after.Next()));
+    }
+    Look();
+  }
+  bool Valid() const { return valid_; }
+  Seq seq() const { return seq_; }
+  std::string_view value() const { return ToView(entries_->value()); }
+  leveldb::Status status() const { return entries_->status(); }
+  void Next() {
+    page_.descending ? entries_->Prev() : entries_->Next();
+    Look();
+  }
+
+ private:
+  std::string Key(Seq seq) const {
+    std::string key = prefix_;
+    keys::PutNumber(seq.value(), &key);
+    return key;
+  }
+  void SeekBefore() {
+    entries_->Seek(Key(page_.before));
+    if (entries_->Valid()) {
+      entries_->Prev();
+    } else if (entries_->status().ok()) {
+      entries_->SeekToLast();
+    }
+  }
+  void Look() {
+    valid_ = false;
+    if (!entries_->Valid() || !ToView(entries_->key()).starts_with(prefix_)) return;
+    std::string_view suffix = ToView(entries_->key()).substr(prefix_.size());
+    uint64_t number;
+    if (!keys::TakeNumber(&suffix, &number)) return;
+    seq_ = Seq(number);
+    valid_ = seq_ > page_.after && seq_ < page_.before;
+  }
+
+  std::string prefix_;
+  Page page_;
+  std::unique_ptr<leveldb::Iterator> entries_;
+  bool valid_ = false;
+  Seq seq_;
+};
+
+constexpr Page kNewest{.descending = true};
+
+class LevelDbStoreImpl : public LevelDbStore {
+ public:
+  explicit LevelDbStoreImpl(const LevelDbOptions& options)
+      : path_(options.path),
+        block_cache_(options.block_cache),
+        filter_(leveldb::NewBloomFilterPolicy(kFilterBitsPerKey)) {
+    options_.env = options.env != nullptr ? options.env : leveldb::Env::Default();
+    options_.create_if_missing = options.create;
+    options_.paranoid_checks = true;
+    options_.write_buffer_size = kWriteBufferBytes;
+    options_.max_file_size = kTableBytes;
+    options_.max_open_files = kOpenFilesMax;
+    options_.block_cache = block_cache_.get();
+    options_.filter_policy = filter_.get();
+    options_.compression = leveldb::kSnappyCompression;
+  }
+
+  // Opens the database, or closes it and opens it again.
+  Status Reopen() {
+    std::unique_lock lock(db_mutex_);
+    db_.reset();
+    leveldb::DB* db = nullptr;
+    leveldb::Status opened = leveldb::DB::Open(options_, path_, &db);
+    db_.reset(db);
+    Status status = opened.ok() ? CheckFormat() : ToStatus(opened);
+    if (status.ok()) status = LoadApplied();
+    if (!status.ok()) db_.reset();
+    must_reopen_ = !status.ok();
+    return status;
+  }
+
+  Status Apply(std::span<const Transaction* const> transactions,
+               const std::function<bool(const UserId&)>& mine) override {
+    if (must_reopen_) {
+      if (Status status = Reopen(); !status.ok()) return status;
+    }
+    Lsn applied = applied_;
+    leveldb::WriteBatch batch;
+    BatchWriter writer(mine, &batch);
+    for (const Transaction* transaction : transactions) {
+      if (transaction->lsn <= applied) continue;
+      for (const Record& record : transaction->records) std::visit(writer, record);
+      applied = transaction->lsn;
+    }
+    if (applied == applied_.load()) return Status();
+    std::string number;
+    keys::PutNumber(applied.value(), &number);
+    batch.Put(keys::Meta("applied"), number);
+    Status status = Write(&batch, /*sync=*/false);
+    if (status.ok()) applied_ = applied;
+    return status;
+  }
+
+  Status Sync() override {
+    if (must_reopen_) {
+      if (Status status = Reopen(); !status.ok()) return status;
+    }
+    leveldb::WriteBatch nothing;
+    return Write(&nothing, /*sync=*/true);
+  }
+
+  Result<Lsn> Applied() const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    return applied_.load();
+  }
+
+  Result<LogTail> ReadTail(const UserId& user) const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    LogTail tail;
+    tail.floor = Seq(1);
+    std::string prefix = keys::LogPrefix(user);
+    SeqCursor newest(db_.get(), prefix, kNewest);
+    if (newest.Valid()) {
+      SeqCursor oldest(db_.get(), prefix, Page());
+      if (!oldest.status().ok()) return Failed(oldest.status());
+      if (!oldest.Valid()) return Damaged("a user's log");
+      tail.last = newest.seq();
+      tail.floor = oldest.seq();
+    }
+    if (!newest.status().ok()) return Failed(newest.status());
+    Status status = GetSeqs(keys::Marks(user), &tail.delivered, &tail.read);
+    if (!status.ok()) return Error(status);
+    return tail;
+  }
+
+  Result<LogPage> ReadLog(const UserId& user, const Page& page) const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    SeqCursor cursor(db_.get(), keys::LogPrefix(user), page);
+    return ReadPage(&cursor, page, [&] { return Decode(user, cursor.seq(), cursor.value()); });
+  }
+
+  Result<LogPage> ReadConversation(const UserId& user, const UserId& peer,
+                                   const Page& page) const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    SeqCursor cursor(db_.get(), keys::ConversationPrefix(user, peer), page);
+    return ReadPage(&cursor, page, [&] { return GetEntry(user, cursor.seq()); });
+  }
+
+  Result<std::vector<LogEntry>> ReadReferring(const UserId& user, Seq target) const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    std::vector<LogEntry> entries;
+    SeqCursor cursor(db_.get(), keys::ReferringPrefix(user, target), kNewest);
+    for (; cursor.Valid() && entries.size() < kReferringMax; cursor.Next()) {
+      Result<LogEntry> entry = GetEntry(user, cursor.seq());
+      if (!entry) return Error(entry.error());
+      entries.push_back(std::move(*entry));
+    }
+    if (!cursor.status().ok()) return Failed(cursor.status());
+    std::reverse(entries.begin(), entries.end());
+    return entries;
+  }
+
+  Result<std::vector<Conversation>> ReadConversations(const UserId& user, Seq before,
+                                                      size_t limit) const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    auto later = [](const Conversation& a, const Conversation& b) { return a.last > b.last; };
+    std::vector<Conversation> latest;  // a heap, the oldest of them on top
+    PrefixCursor cursor(db_.get(), keys::PeersPrefix(user));
+    for (; cursor.Valid(); cursor.Next()) {
+      std::string_view suffix = cursor.suffix(), value = cursor.value(), peer;
+      uint64_t last;
+      if (!keys::TakeId(&suffix, &peer) || !suffix.empty() || !keys::TakeNumber(&value, &last)) {
+        return Damaged("a list of conversations");
+      }
+      if (Seq(last) >= before) continue;
+      latest.push_back({UserId(peer), Seq(last)});
+      std::push_heap(latest.begin(), latest.end(), later);
+      if (latest.size() <= limit) continue;
+      std::pop_heap(latest.begin(), latest.end(), later);
+      latest.pop_back();
+    }
+    if (!cursor.status().ok()) return Failed(cursor.status());
+    std::sort_heap(latest.begin(), latest.end(), later);
+    return latest;
+  }
+
+  Result<uint64_t> CountUnread(const UserId& user, const UserId& peer, Seq read,
+                               uint64_t max) const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    uint64_t unread = 0, seen = 0;
+    SeqCursor cursor(db_.get(), keys::ConversationPrefix(user, peer), Page{.after = read});
+    for (; cursor.Valid() && unread < max && seen < kUnreadScanMax; cursor.Next(), ++seen) {
+      if (cursor.value().size() != 1) return Damaged("a conversation's index");
+      if (static_cast<uint8_t>(cursor.value()[0]) & kIncoming) ++unread;
+    }
+    if (!cursor.status().ok()) return Failed(cursor.status());
+    return unread;
+  }
+
+  Result<std::vector<SentId>> ReadSent(const UserId& user, size_t limit) const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    std::vector<SentId> sent;
+    SeqCursor cursor(db_.get(), keys::SentPrefix(user), kNewest);
+    for (; cursor.Valid() && sent.size() < limit; cursor.Next()) {
+      SentId id;
+      std::string_view value = cursor.value();
+      if (!keys::TakeNumber(&value, &id.content_hash)) return Damaged("a list of sent ids");
+      id.seq = cursor.seq();
+      id.id = value;
+      sent.push_back(std::move(id));
+    }
+    if (!cursor.status().ok()) return Failed(cursor.status());
+    return sent;
+  }
+
+  Result<Seq> FindSent(const UserId& user, const std::string& id) const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    Seq seq;
+    Status status = GetSeqs(keys::SentById(user, id), &seq, nullptr);
+    if (!status.ok()) return Error(status);
+    return seq;
+  }
+
+  Result<PeerMarks> ReadPeerMarks(const UserId& user, const UserId& peer) const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    PeerMarks marks;
+    Status status = GetSeqs(keys::PeerDelivered(user, peer), &marks.delivered, nullptr);
+    if (status.ok()) status = GetSeqs(keys::PeerRead(user, peer), &marks.read, nullptr);
+    if (!status.ok()) return Error(status);
+    return marks;
+  }
+
+  Result<std::vector<DeviceCursor>> ReadDevices(const UserId& user) const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    std::vector<DeviceCursor> devices;
+    PrefixCursor cursor(db_.get(), keys::DevicesPrefix(user));
+    for (; cursor.Valid(); cursor.Next()) {
+      std::string_view value = cursor.value();
+      uint64_t delivered, ts;
+      if (!keys::TakeNumber(&value, &delivered) || !keys::TakeNumber(&value, &ts)) {
+        return Damaged("a device's cursor");
+      }
+      devices.push_back({DeviceId(cursor.suffix()), Seq(delivered), static_cast<int64_t>(ts)});
+    }
+    if (!cursor.status().ok()) return Failed(cursor.status());
+    return devices;
+  }
+
+ private:
+  Status ToStatus(const leveldb::Status& status) const {
+    if (status.IsCorruption() || status.IsNotFound()) {
+      return Status(Code::kCorruption, "store " + path_ + ": " + status.ToString() +
+                                           "; restore this directory from a backup");
+    }
+    if (status.IsInvalidArgument()) {
+      return Status(Code::kNotFound, "store " + path_ + ": " + status.ToString());
+    }
+    return Status(Code::kIoError, "store " + path_ + ": " + status.ToString());
+  }
+  tl::unexpected<Status> Failed(const leveldb::Status& status) const {
+    return Error(ToStatus(status));
+  }
+  tl::unexpected<Status> Damaged(const std::string& what) const {
+    return Failed(leveldb::Status::Corruption(what + " doesn't hold what it must"));
+  }
+  tl::unexpected<Status> Closed() const {
+    return Error(Code::kUnavailable, "store " + path_ + " could not be opened again");
+  }
+
+  Status Write(leveldb::WriteBatch* batch, bool sync) {
+    leveldb::WriteOptions options;
+    options.sync = sync;
+    leveldb::Status status = db_->Write(options, batch);
+    if (status.ok()) return Status();
+    must_reopen_ = true;
+    return ToStatus(status);
+  }
+
+  // A new store is given its format; any other must have it.
+  Status CheckFormat() {
+    std::string format;
+    leveldb::Status got = db_->Get(Checked(), keys::Meta("format"), &format);
+    if (got.ok() && format == kFormat) return Status();
+    if (got.ok()) {
+      return Status(Code::kCorruption, "store " + path_ + ": its format is '" + format +
+                                           "', this program knows '" + std::string(kFormat) + "'");
+    }
+    if (!got.IsNotFound()) return ToStatus(got);
+    std::unique_ptr<leveldb::Iterator> any(db_->NewIterator(Checked()));
+    any->SeekToFirst();
+    if (any->Valid() || !any->status().ok()) {
+      return ToStatus(leveldb::Status::Corruption("its format entry is missing"));
+    }
+    leveldb::WriteOptions options;
+    options.sync = true;
+    leveldb::Status put = db_->Put(options, keys::Meta("format"), ToSlice(kFormat));
+    return put.ok() ? Status() : ToStatus(put);
+  }
+
+  Status LoadApplied() {
+    Seq applied;
+    Status status = GetSeqs(keys::Meta("applied"), &applied, nullptr);
+    if (status.ok()) applied_ = Lsn(applied.value());
+    return status;
+  }
+
+  // One or two numbers; zeros where there is no such key.
+  Status GetSeqs(const std::string& key, Seq* first, Seq* second) const {
+    std::string value;
+    leveldb::Status status = db_->Get(Checked(), key, &value);
+    if (status.IsNotFound()) return Status();
+    if (!status.ok()) return ToStatus(status);
+    std::string_view rest = value;
+    for (Seq* seq : {first, second}) {
+      uint64_t number;
+      if (seq == nullptr) continue;
+      if (!keys::TakeNumber(&rest, &number)) return Damaged("a number").value();
+      *seq = Seq(number);
+    }
+    return Status();
+  }
+
+  Result<LogEntry> GetEntry(const UserId& user, Seq seq) const {
+    std::string value;
+    leveldb::Status status = db_->Get(Checked(), keys::Log(user, seq), &value);
+    if (!status.ok()) return Failed(status);
+    return Decode(user, seq, value);
+  }
+
+  // The record must be the user's and stand under the number it says.
+  Result<LogEntry> Decode(const UserId& user, Seq seq, std::string_view value) const {
+    Result<Record> record = DecodeRecord(&value);
+    if (!record) return Damaged("a message (" + record.error().message() + ")");
+    MessageRecord* message = std::get_if<MessageRecord>(&*record);
+    if (message == nullptr || !value.empty()) return Damaged("a message");
+    bool sender = message->from == user;
+    if (!sender && message->to != user) return Damaged("a message");
+    Seq own = sender ? message->from_seq : message->to_seq;
+    Seq peer = sender ? message->to_seq : message->from_seq;
+    if (own != seq) return Damaged("a message's number");
+    return LogEntry{own, peer, std::move(*message)};
+  }
+
+  // Collects what `entry` gives at each place of the cursor, within the page's limits.
+  template <class Entry>
+  Result<LogPage> ReadPage(SeqCursor* cursor, const Page& page, Entry entry) const {
+    LogPage out;
+    size_t bytes = 0;
+    for (; cursor->Valid(); cursor->Next()) {
+      if (out.entries.size() == page.limit) {
+        out.more = true;
+        break;
+      }
+      Result<LogEntry> next = entry();
+      if (!next) return Error(next.error());
+      bytes += next->message.body.size();
+      if (bytes > page.bytes_max && !out.entries.empty()) {
+        out.more = true;
+        break;
+      }
+      out.entries.push_back(std::move(*next));
+    }
+    if (!cursor->status().ok()) return Failed(cursor->status());
+    return out;
+  }
+
+  const std::string path_;
+  const std::shared_ptr<leveldb::Cache> block_cache_;
+  const std::unique_ptr<const leveldb::FilterPolicy> filter_;
+  leveldb::Options options_;
+
+  mutable std::shared_mutex db_mutex_;  // held exclusively only while the database is reopened
+  std::unique_ptr<leveldb::DB> db_;     // null where that failed
+  std::atomic<Lsn> applied_;
+  bool must_reopen_ = false;  // the writer's
+};
+
+}  // namespace
+
+std::shared_ptr<leveldb::Cache> LevelDbStore::NewBlockCache(size_t bytes) {
+  return std::shared_ptr<leveldb::Cache>(leveldb::NewLRUCache(bytes));
+}
+
+Result<std::unique_ptr<LevelDbStore>> LevelDbStore::Open(const LevelDbOptions& options) {
+  auto store = std::make_unique<LevelDbStoreImpl>(options);
+  if (Status status = store->Reopen(); !status.ok()) return Error(status);
+  return store;
+}
+
+}  // namespace parley

@@ -1,0 +1,59 @@
+// The embedded MessageStore: one LevelDB database, a directory of its own. Its keys: keys.h.
+//
+// Owner: the log opens one for each store of the shard map.
+//
+// Writing. One Apply is one LevelDB write batch, eight small entries for a message at most ten with
+// a reference; a transaction at or below the applied one is skipped, which is what makes applying
+// twice change nothing and keeps marks from going back. Marks, cursors and the newest of a
+// conversation are written without a look at what stands there: the engine only sends grown ones,
+// and transactions ascend.
+//
+// Failures. After a write that failed, LevelDB's own log may end in half a record, and LevelDB may
+// refuse everything from then on; so the next Apply or Sync first closes the database and opens it
+// again, waiting for reads that are under way. Where that fails, reads answer kUnavailable until it
+// succeeds. Corruption that LevelDB finds (every block read is checked) is kCorruption and names
+// the directory.
+//
+// Limits. ReadConversations looks at every peer of the user's and keeps `limit` of them (a scan:
+// about 0.3 µs a peer); ReadReferring gives the newest kReferringMax; CountUnread stops after
+// kUnreadScanMax entries and answers what it has counted by then.
+#ifndef PARLEY_STORAGE_LEVELDB_STORE_H_
+#define PARLEY_STORAGE_LEVELDB_STORE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "storage/message_store.h"
+#include "storage/status.h"
+
+namespace leveldb {
+class Cache;
+class Env;
+}  // namespace leveldb
+
+namespace parley {
+
+struct LevelDbOptions {
+  std::string path;
+  leveldb::Env* env = nullptr;                  // null: LevelDB's own; outlives the store
+  std::shared_ptr<leveldb::Cache> block_cache;  // null: LevelDB's own of 8 MiB
+  bool create = false;                          // make the store where there is none
+};
+
+class LevelDbStore : public MessageStore {
+ public:
+  static constexpr size_t kReferringMax = 1000;
+  static constexpr uint64_t kUnreadScanMax = 100'000;
+
+  // A cache for any number of stores to share.
+  static std::shared_ptr<leveldb::Cache> NewBlockCache(size_t bytes);
+
+  // kNotFound where there is no store and `create` is off, kCorruption where there is something
+  // that isn't one or is damaged, kIoError where it is open elsewhere or can't be read.
+  static Result<std::unique_ptr<LevelDbStore>> Open(const LevelDbOptions& options);
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_STORAGE_LEVELDB_STORE_H_
