@@ -16,12 +16,18 @@
 namespace parley {
 
 // A file that is written by position; what lies between is zeros. Closed on destruction.
+//
+// After an error of WriteAt any part of the data may stand in the file; after one of Sync any part
+// of what was written since the last Sync may be durable or lost, and a later Sync that succeeds
+// says nothing about it. Errors: kIoError, naming file and call.
 class WritableFile {
  public:
   virtual ~WritableFile() = default;
   virtual Status WriteAt(uint64_t offset, std::string_view data) = 0;  // whole, or an error
-  virtual Status Sync() = 0;       // fdatasync: data, and the size where it changed
-  virtual Status Allocate(uint64_t bytes) = 0;  // reserves room and sets the size
+  virtual Status Sync() = 0;  // fdatasync: data, and the size where it changed
+  // Reserves room for `bytes` from the start, so that WriteAt finds it; never makes the file
+  // smaller.
+  virtual Status Allocate(uint64_t bytes) = 0;
   virtual Status Truncate(uint64_t bytes) = 0;
 };
 
@@ -30,8 +36,9 @@ class Env {
   virtual ~Env() = default;
   static Env* Posix();  // never deleted
 
-  // Makes the file where there is none.
+  // Makes the file where there is none. Neither that nor anything below is durable before SyncDir.
   virtual Result<std::unique_ptr<WritableFile>> OpenWritable(const std::string& path) = 0;
+  // kNotFound where there is no such file.
   virtual Result<std::string> ReadFile(const std::string& path) = 0;
   virtual bool Exists(const std::string& path) = 0;
   virtual Result<std::vector<std::string>> List(const std::string& dir) = 0;  // names, sorted
