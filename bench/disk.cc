@@ -1,0 +1,76 @@
+#include "bench/disk.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "bench/clients.h"
+#include "bench/report.h"
+
+namespace parley::bench {
+namespace {
+
+constexpr size_t kAppendBytes = 170;
+constexpr size_t kBlockBytes = 4096;
+
+// A file that goes with it.
+class ScratchFile {
+ public:
+  explicit ScratchFile(const std::string& directory) : path_(directory + "/fsync-XXXXXX") {
+    fd_ = mkostemp(path_.data(), O_CLOEXEC);
+    if (fd_ < 0) Die("can't write in " + directory + ": " + std::strerror(errno));
+    unlink(path_.c_str());
+  }
+  ~ScratchFile() { close(fd_); }
+  ScratchFile(const ScratchFile&) = delete;
+  ScratchFile& operator=(const ScratchFile&) = delete;
+
+  void Write(const std::string& bytes, off_t offset) const {
+    if (pwrite(fd_, bytes.data(), bytes.size(), offset) != static_cast<ssize_t>(bytes.size())) {
+      Die(std::string("write: ") + std::strerror(errno));
+    }
+  }
+
+  void Sync() const {
+    if (fdatasync(fd_) != 0) Die(std::string("fdatasync: ") + std::strerror(errno));
+  }
+
+ private:
+  std::string path_;
+  int fd_;
+};
+
+// Writes `bytes` behind each other and syncs each; times write and sync together.
+Histogram TimeWrites(const ScratchFile& file, const std::string& bytes, int rounds) {
+  Histogram times;
+  for (int i = 0; i < rounds; ++i) {
+    const int64_t start_ns = NowNs();
+    file.Write(bytes, static_cast<off_t>(bytes.size()) * i);
+    file.Sync();
+    times.Add(NowNs() - start_ns);
+  }
+  return times;
+}
+
+}  // namespace
+
+int RunFsync(const std::string& directory, int rounds, bool json) {
+  const ScratchFile growing(directory);
+  const Histogram append = TimeWrites(growing, std::string(kAppendBytes, 'a'), rounds);
+  const ScratchFile preallocated(directory);
+  preallocated.Write(std::string(kBlockBytes * static_cast<size_t>(rounds), '\0'), 0);
+  preallocated.Sync();
+  const Histogram overwrite = TimeWrites(preallocated, std::string(kBlockBytes, 'b'), rounds);
+  Report report;
+  report.Text("mode", "fsync");
+  report.Count("rounds", static_cast<uint64_t>(rounds));
+  report.Latency("append", append);
+  report.Latency("overwrite", overwrite);
+  report.Print(json);
+  return 0;
+}
+
+}  // namespace parley::bench
