@@ -1,0 +1,62 @@
+// What comes into the engine: everything that a device did, in the order in which the broker saw
+// it.
+//
+// Made on the broker's thread (payload and topic copied once), handled on the engine's.
+#ifndef PARLEY_CHAT_COMMAND_H_
+#define PARLEY_CHAT_COMMAND_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <variant>
+
+#include "chat/payload.h"
+#include "storage/types.h"
+
+namespace parley {
+
+// One connection of one device, from CONNECT to its end. Never used twice while the broker runs.
+using SessionId = uint64_t;
+
+// What a session can be subscribed to. Everything else is refused before it gets here.
+enum class Channel : uint8_t { kInbox, kReceipt, kPresence, kTyping, kAnswer };
+
+struct Connected {
+  SessionId session = 0;
+  UserId user;
+  DeviceId device;
+  KeyName key;           // the account's API key; empty: none
+  bool service = false;  // may act for others
+};
+struct Disconnected {
+  SessionId session = 0;
+};
+struct Subscribed {
+  SessionId session = 0;
+  Channel channel = Channel::kInbox;
+};
+struct Unsubscribed {
+  SessionId session = 0;
+  Channel channel = Channel::kInbox;
+};
+
+struct Published {
+  SessionId session = 0;
+  int64_t ts_ms = 0;  // when the broker had it
+  std::string topic;
+  std::string payload;
+  ContentType content_type = ContentType::kAny;
+  std::string correlation;     // MQTT 5 correlation data
+  std::string response_topic;  // MQTT 5; already checked to be the device's own
+};
+
+// The rest is the engine's own: a read that has come back, the journal's trouble.
+class Engine;
+using Continuation = std::function<void(Engine&)>;
+
+using Command =
+    std::variant<Published, Connected, Disconnected, Subscribed, Unsubscribed, Continuation>;
+
+}  // namespace parley
+
+#endif  // PARLEY_CHAT_COMMAND_H_

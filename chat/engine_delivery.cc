@@ -1,0 +1,295 @@
+// Devices: catching up, then live; and what they confirm.
+//
+// One point for each device: `sent` is the last number put on its way, and nothing but the next one
+// ever follows it. Live messages go out at once where the device is there; else Pump brings it
+// there, from the cache or by reads, as far as its window allows.
+#include <algorithm>
+#include <map>
+
+#include "chat/engine.h"
+
+namespace parley {
+
+void Engine::StartDelivery(Session& session) {
+  session.delivery = Session::Delivery::kStarting;
+  uint32_t start = ++session.start;
+  User* user = session.user;
+  auto with_tail = [this, id = session.id, start](const Status& status) {
+    Session* it = FindSession(id);
+    if (it == nullptr || it->start != start || it->delivery != Session::Delivery::kStarting) return;
+    if (!status.ok()) return DeliveryFailed(*it, status);
+    StartAt(*it, it->user->last);
+  };
+  if (Load(*user, false, with_tail) == Ready::kNow) StartAt(session, user->last);
+}
+
+// Live from `from`, unless the device once confirmed an earlier number: then from there.
+void Engine::StartAt(Session& session, Seq from) {
+  LoadCursor(session, [this, from, start = session.start](Session& it, const Status& status) {
+    if (it.start != start) return;
+    if (!status.ok()) return DeliveryFailed(it, status);
+    it.acked = it.cursor.value_or(from);
+    it.sent = it.acked;
+    it.started = true;
+    it.delivery = Session::Delivery::kLive;
+    Pump(it);
+  });
+}
+
+// Calls `then`, now or later, unless the session is gone by then.
+void Engine::LoadCursor(Session& session, OnCursor then) {
+  if (session.cursor_loaded) return then(session, Status());
+  auto failed = [id = session.id, then](Engine& engine, const Status& status) {
+    if (Session* it = engine.FindSession(id)) then(*it, status);
+  };
+  auto job = [user = session.user->id, device = session.device, id = session.id, then,
+              failed](const MessageStore& store) -> Continuation {
+    auto cursors = store.ReadDevices(user);
+    if (!cursors) return [failed, status = cursors.error()](Engine& e) { failed(e, status); };
+    auto mine = std::find_if(cursors->begin(), cursors->end(),
+                             [&](const DeviceCursor& c) { return c.device == device; });
+    std::optional<Seq> cursor;
+    if (mine != cursors->end()) cursor = mine->delivered;
+    return [id, then, cursor](Engine& engine) {
+      Session* it = engine.FindSession(id);
+      if (it == nullptr) return;
+      if (!it->cursor_loaded) it->cursor = cursor;
+      it->cursor_loaded = true;
+      then(*it, Status());
+    };
+  };
+  Read(*session.user, std::move(job), failed);
+}
+
+// The user's log is read again, after the journal took numbers back or its store was down.
+void Engine::Restart(Session& session) {
+  if (session.delivery == Session::Delivery::kOff) return;
+  if (!session.started) return StartDelivery(session);
+  uint32_t start = ++session.start;
+  session.cursor_loaded = false;
+  session.delivery = Session::Delivery::kReading;
+  auto with_tail = [this, id = session.id, start](const Status& status) {
+    Session* it = FindSession(id);
+    if (it == nullptr || it->start != start) return;
+    if (!status.ok()) return DeliveryFailed(*it, status);
+    it->sent = std::min(it->sent, it->user->last);
+    it->acked = std::min(it->acked, it->user->last);
+    it->delivery = Session::Delivery::kLive;
+    Pump(*it);
+  };
+  if (Load(*session.user, false, with_tail) == Ready::kNow) with_tail(Status());
+}
+
+void Engine::StoresChanged() {
+  for (auto& [id, session] : sessions_) {
+    if (session->delivery == Session::Delivery::kFailed) Restart(*session);
+  }
+}
+
+// Its log can't be read now. Rather no messages than a gap; it goes on when the store is back.
+void Engine::DeliveryFailed(Session& session, const Status& status) {
+  session.delivery = Session::Delivery::kFailed;
+  Asker asker{session.id, session.user->id, "\"topic\":\"chat/" + session.user->id.str() + "\",",
+              "", ""};
+  Refuse(asker, status);
+}
+
+bool Engine::WindowOpen(const Session& session) const {
+  return !session.cursor || session.sent.value() < session.acked.value() + options_.window;
+}
+
+void Engine::Deliver(Session& session, const CachedEntry& entry) {
+  Effect& effect = Emit(session.id, Channel::kInbox);
+  effect.seq = entry.seq;
+  effect.rest = {entry.message, &entry.message->rest};
+  effect.needs_commit = true;
+  session.sent = entry.seq;
+}
+
+const CachedEntry* Engine::InCache(const User& user, Seq seq) const {
+  if (user.cache.empty() || seq < user.cache.front().seq || seq > user.last) return nullptr;
+  return &user.cache[seq.value() - user.cache.front().seq.value()];
+}
+
+void Engine::Pump(Session& session) {
+  if (session.delivery != Session::Delivery::kLive) return;
+  User& user = *session.user;
+  while (session.sent < user.last && WindowOpen(session)) {
+    const CachedEntry* next = InCache(user, session.sent.Next());
+    if (next == nullptr) return ReadFor(session);
+    Deliver(session, *next);
+  }
+}
+
+void Engine::ReadFor(Session& session) {
+  session.delivery = Session::Delivery::kReading;
+  uint64_t room = session.cursor ? session.acked.value() + options_.window - session.sent.value()
+                                 : options_.window;
+  auto failed = [id = session.id, start = session.start](Engine& engine, const Status& status) {
+    Session* it = engine.FindSession(id);
+    if (it != nullptr && it->start == start) engine.DeliveryFailed(*it, status);
+  };
+  auto job = [user = session.user->id, id = session.id, start = session.start, failed,
+              page = Page{.after = session.sent, .limit = room}](
+                 const MessageStore& store) -> Continuation {
+    auto read = store.ReadLog(user, page);
+    if (!read) return [failed, status = read.error()](Engine& engine) { failed(engine, status); };
+    auto entries = std::make_shared<std::vector<CachedEntry>>();
+    for (LogEntry& entry : read->entries) entries->push_back(ToCached(entry));
+    return [id, start, entries](Engine& engine) {
+      Session* it = engine.FindSession(id);
+      if (it == nullptr || it->start != start) return;
+      it->delivery = Session::Delivery::kLive;
+      for (const CachedEntry& entry : *entries) {
+        // A receipt may have moved `sent` on meanwhile.
+        if (entry.seq == it->sent.Next() && engine.WindowOpen(*it)) engine.Deliver(*it, entry);
+      }
+      if (!entries->empty()) engine.Pump(*it);
+    };
+  };
+  Read(*session.user, std::move(job), failed);
+}
+
+// Receipts.
+
+void Engine::Receipt(Session& session, User& user, const Asker& asker, std::string_view payload) {
+  Asker named = asker;
+  named.head += "\"topic\":\"receipt/" + user.id.str() + "\",";
+  auto receipt = ParseObject(payload);
+  if (!receipt) return Refuse(named, receipt.error());
+  uint64_t delivered = 0;
+  uint64_t read = 0;
+  Status status = OnlyKnown(*receipt, {"delivered", "read"});
+  if (status.ok()) status = ReadNumber(*receipt, "delivered", 0, UINT64_MAX, &delivered);
+  if (status.ok()) status = ReadNumber(*receipt, "read", 0, UINT64_MAX, &read);
+  if (status.ok() && receipt->empty()) {
+    status = {Code::kBadRequest, "a receipt holds 'delivered', 'read' or both"};
+  }
+  if (!status.ok()) return Refuse(named, status);
+  auto take = [this, id = session.id, it = &user, named, delivered, read](const Status& loaded) {
+    if (!loaded.ok()) return Refuse(named, loaded);
+    Session* device = FindSession(id);
+    // A gateway that confirms for somebody is no device of theirs.
+    if (device == nullptr || device->user != it) {
+      return TakeReceipt(nullptr, *it, named, Seq(delivered), Seq(read));
+    }
+    LoadCursor(*device, [=, this](Session& session_now, const Status& cursor) {
+      if (!cursor.ok()) return Refuse(named, cursor);
+      TakeReceipt(&session_now, *it, named, Seq(delivered), Seq(read));
+    });
+  };
+  if (Load(user, false, take) == Ready::kNow) take(Status());
+}
+
+void Engine::TakeReceipt(Session* device, User& user, const Asker& asker, Seq delivered, Seq read) {
+  delivered = std::max(delivered, read);  // what was read was delivered
+  if (user.tail != Loaded::kYes || !log_->journal_ok() || !log_->store_ok(user.id)) {
+    return Refuse(asker, {Code::kUnavailable, "the store can't be written now; try again later"});
+  }
+  if (delivered > user.last) {
+    return Refuse(asker, {Code::kBadRequest, "past the end of the log, which is at " +
+                                                 std::to_string(user.last.value())});
+  }
+  if (device != nullptr) Confirm(*device, delivered);
+  user.wanted_delivered = std::max(user.wanted_delivered, delivered);
+  user.wanted_read = std::max(user.wanted_read, read);
+  AdvanceMarks(user);
+}
+
+void Engine::Confirm(Session& device, Seq delivered) {
+  if (!device.cursor || delivered > *device.cursor) {
+    device.cursor = delivered;
+    Transaction& change = Change();
+    change.records.emplace_back(
+        DeviceCursorRecord{device.user->id, device.device, delivered, now_ms_});
+    device.user->lsn = change.lsn;
+  }
+  device.acked = std::max(device.acked, delivered);
+  device.sent = std::max(device.sent, delivered);
+  Pump(device);
+}
+
+// Moves the user's marks to what is wanted and tells the senders of what lies between.
+void Engine::AdvanceMarks(User& user) {
+  if (user.marks_reading) return;
+  Seq delivered = std::max(user.delivered, user.wanted_delivered);
+  Seq read = std::max(user.read, user.wanted_read);
+  if (delivered == user.delivered && read == user.read) return;
+  Seq from = delivered > user.delivered ? user.delivered : user.read;
+  if (read > user.read) from = std::min(from, user.read);
+  if (InCache(user, from.Next()) != nullptr) {
+    std::vector<CachedEntry> entries;
+    for (Seq seq = from.Next(); seq <= std::max(delivered, read); seq = seq.Next()) {
+      entries.push_back(*InCache(user, seq));
+    }
+    return MarkRange(user, delivered, read, entries);
+  }
+  user.marks_reading = true;
+  User* it = &user;
+  auto failed = [it](Engine&, const Status&) { it->marks_reading = false; };
+  auto job = [it, from, delivered, read, failed,
+              id = user.id](const MessageStore& store) -> Continuation {
+    auto page = store.ReadLog(id, {.after = from, .limit = 1000});
+    if (!page) return [failed, status = page.error()](Engine& engine) { failed(engine, status); };
+    auto entries = std::make_shared<std::vector<CachedEntry>>();
+    for (LogEntry& entry : page->entries) entries->push_back(ToCached(entry));
+    return [it, delivered, read, entries](Engine& engine) {
+      it->marks_reading = false;
+      if (entries->empty() || it->tail != Loaded::kYes) return;
+      Seq end = entries->back().seq;
+      engine.MarkRange(*it, std::clamp(end, it->delivered, delivered),
+                       std::clamp(end, it->read, std::max(read, it->read)), *entries);
+      engine.AdvanceMarks(*it);
+    };
+  };
+  Read(user, std::move(job), failed);
+}
+
+// `entries` hold at least what lies between the marks as they are and as they become.
+void Engine::MarkRange(User& user, Seq delivered, Seq read,
+                       const std::vector<CachedEntry>& entries) {
+  std::map<UserId, PeerMarks> senders;
+  for (const CachedEntry& entry : entries) {
+    const UserId& from = entry.message->from;
+    if (from == user.id) continue;
+    if (entry.seq > user.delivered && entry.seq <= delivered)
+      senders[from].delivered = entry.peer_seq;
+    if (entry.seq > user.read && entry.seq <= read) senders[from].read = entry.peer_seq;
+  }
+  user.delivered = delivered;
+  user.read = read;
+  Transaction& change = Change();
+  user.lsn = change.lsn;
+  change.records.emplace_back(MarksRecord{user.id, delivered, read});
+  for (const auto& [sender, marks] : senders) {
+    change.records.emplace_back(
+        PeerMarksRecord{sender, user.id, marks.delivered, marks.read, now_ms_});
+    auto known = users_.find(sender);
+    if (known == users_.end()) {
+      forgotten_lsn_ = std::max(forgotten_lsn_, change.lsn);
+      continue;
+    }
+    known->second->lsn = change.lsn;
+    std::string payload = "{\"by\":\"" + user.id.str() + "\"";
+    if (marks.delivered > Seq()) {
+      payload += ",\"delivered\":";
+      AppendNumber(marks.delivered.value(), &payload);
+    }
+    if (marks.read > Seq()) {
+      payload += ",\"read\":";
+      AppendNumber(marks.read.value(), &payload);
+    }
+    payload += ",\"ts\":";
+    AppendNumber(static_cast<uint64_t>(now_ms_), &payload);
+    payload += "}";
+    for (Session* session : known->second->sessions) {
+      if (!session->receipts) continue;
+      Effect& effect = Emit(session->id, Channel::kReceipt);
+      effect.payload = payload;
+      effect.needs_commit = true;
+    }
+  }
+  UpdateUnread(user);
+}
+
+}  // namespace parley

@@ -1,0 +1,347 @@
+// Messages: from a payload to a number in two logs.
+#include <xxhash.h>
+
+#include <algorithm>
+
+#include "chat/engine.h"
+
+namespace parley {
+namespace {
+
+// What makes a retry the same message: everything that its receiver would see of it.
+uint64_t ContentHash(const UserId& to, const SendRequest& request) {
+  std::string content = to.str();
+  content += '\0';
+  content += static_cast<char>(request.type);
+  if (request.ref) content += request.ref->from.str() + '/' + request.ref->id;
+  content += '\0';
+  content += request.body;
+  return XXH3_64bits(content.data(), content.size());
+}
+
+}  // namespace
+
+void Engine::SentIds::Add(const std::string& id, Sent sent) {
+  if (!by_id.emplace(id, sent).second) return;
+  order.push_back(id);
+  if (order.size() <= kSentIdsKept) return;
+  by_id.erase(order.front());
+  order.pop_front();
+}
+
+std::string Engine::SendHead(const Sending& sending) const {
+  std::string head = sending.asker.head;
+  head += "\"topic\":\"chat/";
+  head += sending.to.str();
+  head += "\",";
+  if (!sending.request.id.empty()) {
+    head += "\"id\":";
+    AppendJsonString(sending.request.id, &head);
+    head += ",";
+  }
+  return head;
+}
+
+void Engine::Send(Sending sending) {
+  User& sender = UserOf(sending.asker.user);
+  if (sender.parked.empty() && TrySend(sender, sending)) return;
+  if (sender.parked.size() >= options_.parked_max) {
+    sending.asker.head = SendHead(sending);
+    return Refuse(sending.asker, {Code::kBusy, "too many of your messages are waiting; try again"});
+  }
+  sender.parked.push_back(std::move(sending));
+  Drain(sender);
+}
+
+void Engine::Drain(User& sender) {
+  while (!sender.parked.empty() && !sender.parked_waits) {
+    if (!TrySend(sender, sender.parked.front())) return;
+    sender.parked.pop_front();
+  }
+}
+
+// True: done, with whatever outcome. False: it waits for a read, which will call Drain.
+bool Engine::TrySend(User& sender, Sending& sending) {
+  if (sender.parked_waits) return false;
+  auto refuse = [&](const Status& status, int64_t retry_after_ms = 0) {
+    Asker asker = sending.asker;
+    asker.head = SendHead(sending);
+    Refuse(asker, status, retry_after_ms);
+    return true;
+  };
+  if (!sending.admitted) {
+    int64_t retry_after_ms = 0;
+    Status status = Admit(sender, sending, &retry_after_ms);
+    if (!status.ok()) return refuse(status, retry_after_ms);
+  }
+  if (!log_->journal_ok() || !log_->store_ok(sender.id) || !log_->store_ok(sending.to)) {
+    return refuse({Code::kUnavailable, "the store can't be written now; try again later"});
+  }
+  User& receiver = UserOf(sending.to);
+  if (!AwaitLoads(sender, receiver)) return false;
+
+  auto again = sender.sent->by_id.find(sending.request.id);
+  if (again != sender.sent->by_id.end()) {
+    if (again->second.content_hash != sending.content_hash) {
+      return refuse({Code::kConflict, "this id was sent with another content"});
+    }
+    OutcomeAgain(sender, sending, again->second);
+    return true;
+  }
+  bool must_refer = sending.request.type != MessageType::kMessage;
+  if (must_refer && !sending.ref_checked) {
+    AwaitRef(sender, sending);
+    return false;
+  }
+  int64_t retry_after_ms = 0;
+  Status status = TakeQuota(sender, sending.ts_ms, &retry_after_ms);
+  if (!status.ok()) return refuse(status, retry_after_ms);
+  Number(sender, receiver, sending);
+  return true;
+}
+
+// Everything that needs no store: the payload, the receiver's account, the sender's own rate.
+Status Engine::Admit(User& sender, Sending& sending, int64_t* retry_after_ms) {
+  if (!ValidId(sending.to.str())) return {Code::kBadRequest, "the topic names no user id"};
+  auto request = ParseSend(sending.payload, sending.content_type, options_.max_body);
+  if (!request) return request.error();
+  sending.request = std::move(*request);
+  if (sending.request.id.empty() && !sending.asker.correlation.empty()) {
+    if (sending.asker.correlation.size() > kMessageIdBytesMax ||
+        !ValidUtf8(sending.asker.correlation)) {
+      return {Code::kBadRequest, "correlation data stands for the id: 1 to 64 bytes of UTF-8"};
+    }
+    sending.request.id = sending.asker.correlation;
+  }
+  if (!accounts_->Exists(sending.to)) {
+    return {Code::kNotFound, "no account '" + sending.to.str() + "'"};
+  }
+  *retry_after_ms = sender.bucket.Take(now_ms_, options_.user_rate,
+                                       std::max(1.0, options_.user_rate * options_.user_burst_s));
+  if (*retry_after_ms > 0) return {Code::kQuota, "more messages a second than a user may send"};
+  sending.content_hash = ContentHash(sending.to, sending.request);
+  if (sending.request.id.empty()) {
+    sending.request.id = id_prefix_;
+    AppendNumber(++ids_made_, &sending.request.id);
+  }
+  sending.payload = {};
+  sending.admitted = true;
+  return {};
+}
+
+Engine::Key& Engine::KeyNamed(const KeyName& name) {
+  auto [it, added] = keys_.try_emplace(name);
+  if (added) {
+    KeyUse use = accounts_->UsedToday(name);
+    it->second.day.Restore(use.day, use.used);
+  }
+  return it->second;
+}
+
+// The API key's rate and daily quota: for what will be stored, not for what is sent again.
+Status Engine::TakeQuota(User& sender, int64_t now_ms, int64_t* retry_after_ms) {
+  KeyName name = accounts_->KeyOf(sender.id);
+  if (name.empty()) return {};
+  KeyLimits limits = accounts_->Limits(name);
+  Key& key = KeyNamed(name);
+  *retry_after_ms = key.day.Check(now_ms, limits.quota);
+  if (*retry_after_ms > 0) return {Code::kQuota, "the API key's quota for today is used up"};
+  *retry_after_ms = key.bucket.Take(now_ms, limits.rate, std::max(1.0, limits.rate));
+  if (*retry_after_ms > 0) return {Code::kQuota, "more messages a second than the API key allows"};
+  key.day.Count(now_ms);
+  key.dirty = true;
+  return {};
+}
+
+// False where sender or receiver has to be read first.
+bool Engine::AwaitLoads(User& sender, User& receiver) {
+  User* it = &sender;
+  auto then = [this, it](const Status& status) {
+    it->parked_waits = false;
+    if (!status.ok() && !it->parked.empty()) {
+      Sending& head = it->parked.front();
+      head.asker.head = SendHead(head);
+      Refuse(head.asker, status);
+      it->parked.pop_front();
+    }
+    Drain(*it);
+  };
+  if (Load(sender, true, then) == Ready::kLater || Load(receiver, false, then) == Ready::kLater) {
+    sender.parked_waits = true;
+    return false;
+  }
+  return true;
+}
+
+// An edit, a retraction or a reaction names a message of this conversation: finds it.
+void Engine::AwaitRef(User& sender, Sending& sending) {
+  sender.parked_waits = true;
+  User* it = &sender;
+  auto done = [it](Engine& engine, const Status& status) {
+    it->parked_waits = false;
+    Sending& head = it->parked.front();
+    head.ref_checked = true;
+    if (!status.ok()) {
+      Asker asker = head.asker;
+      asker.head = engine.SendHead(head);
+      engine.Refuse(asker, status);
+      it->parked.pop_front();
+    }
+    engine.Drain(*it);
+  };
+  const MessageRef& ref = *sending.request.ref;
+  bool edits = sending.request.type != MessageType::kReaction;
+  Status none(Code::kNotFound,
+              "no message '" + ref.id + "' of " + ref.from.str() + " in this conversation");
+  if (ref.from != sender.id && (edits || ref.from != sending.to)) {
+    // Only its author may change a message. Answered by a turn of its own: the queue is being read.
+    Status why =
+        edits ? Status(Code::kDenied, "only its author may edit or retract a message") : none;
+    readers_->Submit([done, why]() -> Continuation {
+      return [done, why](Engine& engine) { done(engine, why); };
+    });
+    return;
+  }
+  UserId other = ref.from == sender.id ? sending.to : sender.id;
+  auto job = [it, done, none, ref, other](const MessageStore& store) -> Continuation {
+    auto seq = store.FindSent(ref.from, ref.id);
+    auto page = seq ? store.ReadLog(ref.from, {.after = Seq(seq->value() - 1), .limit = 1})
+                    : Result<LogPage>(Error(seq.error()));
+    if (!page) return [done, status = page.error()](Engine& engine) { done(engine, status); };
+    bool found = seq->value() > 0 && !page->entries.empty() && page->entries[0].seq == *seq &&
+                 page->entries[0].message.to == other &&
+                 page->entries[0].message.type == MessageType::kMessage;
+    if (!found) return [done, none](Engine& engine) { done(engine, none); };
+    return [it, done, from_seq = *seq, to_seq = page->entries[0].peer_seq](Engine& engine) {
+      MessageRef& named = *it->parked.front().request.ref;
+      bool own = named.from == it->id;
+      named.from_seq = own ? from_seq : to_seq;
+      named.to_seq = own ? to_seq : from_seq;
+      done(engine, Status());
+    };
+  };
+  Read(UserOf(ref.from), std::move(job), done);
+}
+
+// The same id with the same content: the first outcome, to this device alone.
+void Engine::OutcomeAgain(User& sender, const Sending& sending, const SentIds::Sent& sent) {
+  Session* session = FindSession(sending.asker.session);
+  if (session == nullptr) return;
+  if (session->user != &sender || !session->inbox) return EmitOutcome(sender, sending, sent.seq);
+  if (const CachedEntry* entry = InCache(sender, sent.seq)) {
+    Effect& effect = Emit(session->id, Channel::kInbox);
+    effect.seq = entry->seq;
+    effect.rest = {entry->message, &entry->message->rest};
+    effect.needs_commit = true;
+    effect.failure_head = SendHead(sending);
+    return;
+  }
+  Asker asker = sending.asker;
+  asker.head = SendHead(sending);
+  auto failed = [asker](Engine& engine, const Status& status) { engine.Refuse(asker, status); };
+  auto job = [asker, id = sender.id, seq = sent.seq,
+              failed](const MessageStore& store) -> Continuation {
+    auto page = store.ReadLog(id, {.after = Seq(seq.value() - 1), .limit = 1});
+    if (!page) return [failed, status = page.error()](Engine& engine) { failed(engine, status); };
+    if (page->entries.empty()) return [](Engine&) {};
+    auto rest = std::make_shared<const std::string>(MessageRest(page->entries[0].message));
+    return [asker, seq, rest](Engine& engine) {
+      Effect& effect = engine.Emit(asker.session, Channel::kInbox);
+      effect.seq = seq;
+      effect.rest = rest;
+    };
+  };
+  Read(sender, std::move(job), failed);
+}
+
+void Engine::Number(User& sender, User& receiver, Sending& sending) {
+  bool to_self = &sender == &receiver;
+  MessageRecord record;
+  record.from = sender.id;
+  record.to = receiver.id;
+  record.from_seq = sender.last.Next();
+  record.to_seq = to_self ? record.from_seq : receiver.last.Next();
+  record.ts_ms = sending.ts_ms;
+  record.type = sending.request.type;
+  record.id = sending.request.id;
+  record.body = std::move(sending.request.body);
+  record.ref = std::move(sending.request.ref);
+  record.content_hash = sending.content_hash;
+
+  auto message = std::make_shared<CachedMessage>(
+      CachedMessage{record.from, record.to, record.type, MessageRest(record)});
+  Seq from_seq = record.from_seq;
+  Seq to_seq = record.to_seq;
+  sender.sent->Add(record.id, {from_seq, sending.content_hash});
+  Transaction& change = Change();
+  change.records.emplace_back(std::move(record));
+  sender.lsn = receiver.lsn = change.lsn;
+
+  size_t before = effects_.size();
+  AppendEntry(sender, {from_seq, to_seq, message});
+  // The sender's device that got its copy just now is told by that copy; if not, it is told apart.
+  auto own = std::find_if(effects_.begin() + static_cast<std::ptrdiff_t>(before), effects_.end(),
+                          [&](const Effect& e) { return e.session == sending.asker.session; });
+  if (own != effects_.end()) {
+    own->failure_head = SendHead(sending);
+  } else {
+    EmitOutcome(sender, sending, from_seq);
+  }
+  if (!to_self) AppendEntry(receiver, {to_seq, from_seq, message});
+}
+
+// To a device that doesn't read the sender's inbox: the outcome as an answer. To one that does but
+// is still catching up: nothing now, but an error if it fails.
+void Engine::EmitOutcome(User& sender, const Sending& sending, Seq seq) {
+  Session* session = FindSession(sending.asker.session);
+  if (session == nullptr) return;
+  std::string head = SendHead(sending);
+  Effect& effect = Emit(session->id, Channel::kAnswer);
+  effect.needs_commit = true;
+  effect.response_topic = sending.asker.response_topic;
+  effect.correlation = sending.asker.correlation;
+  if (session->user != &sender || !session->inbox) {
+    std::string members = ",\"seq\":";
+    AppendNumber(seq.value(), &members);
+    effect.payload = OkAnswer(head, members);
+  }
+  effect.failure_head = std::move(head);
+}
+
+void Engine::AppendEntry(User& user, CachedEntry entry) {
+  user.last = entry.seq;
+  user.used_ms = now_ms_;
+  if (user.cache.empty()) {
+    cache_uses_.push_front(&user);
+    user.cache_use = cache_uses_.begin();
+  } else if (user.cache_use != cache_uses_.begin()) {
+    cache_uses_.splice(cache_uses_.begin(), cache_uses_, user.cache_use);
+  }
+  size_t bytes = entry.message->rest.size() + sizeof(CachedEntry) + sizeof(CachedMessage);
+  user.cache.push_back(std::move(entry));
+  user.cache_bytes += bytes;
+  cached_bytes_ += bytes;
+  if (user.cache.size() >= 2 * options_.user_cache_messages) {
+    // The older half goes at once, so that the run stays one piece and moving it costs little.
+    auto half = user.cache.begin() + static_cast<std::ptrdiff_t>(options_.user_cache_messages);
+    size_t freed = 0;
+    for (auto it = user.cache.begin(); it != half; ++it) {
+      freed += it->message->rest.size() + sizeof(CachedEntry) + sizeof(CachedMessage);
+    }
+    user.cache.erase(user.cache.begin(), half);
+    user.cache_bytes -= freed;
+    cached_bytes_ -= freed;
+  }
+  const CachedEntry newest = user.cache.back();
+  if (user.recent) AddToRecent(user, newest);
+  for (Session* session : user.sessions) {
+    if (session->delivery == Session::Delivery::kLive && WindowOpen(*session) &&
+        session->sent.Next() == newest.seq) {
+      Deliver(*session, newest);
+    }
+  }
+  if (!user.waiting_syncs.empty()) WakeSyncs(user);
+  if (cached_bytes_ > options_.cache_bytes) TrimCache();
+}
+
+}  // namespace parley

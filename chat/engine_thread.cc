@@ -1,0 +1,125 @@
+#include "chat/engine_thread.h"
+
+#include <chrono>
+
+namespace parley {
+namespace {
+
+constexpr auto kTickEvery = std::chrono::milliseconds(100);
+constexpr size_t kTurnCommandsMax = 512;
+constexpr size_t kLinesMax = 1000;
+
+}  // namespace
+
+EngineThread::EngineThread(const Options& options, Env* env, Accounts* accounts, Release* release)
+    : options_(options), env_(env), accounts_(accounts), release_(release) {}
+
+EngineThread::~EngineThread() { Stop(); }
+
+void EngineThread::Start(Log* log) {
+  log_ = log;
+  readers_ = std::make_unique<ReaderPool>(
+      options_.readers, [this](Continuation then) { PostAlways(std::move(then)); });
+  engine_ =
+      std::make_unique<Engine>(options_.engine, env_, log, accounts_, readers_.get(), release_);
+  thread_ = std::thread([this] { Run(); });
+}
+
+void EngineThread::Stop() {
+  if (!thread_.joinable()) return;
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  ready_.notify_one();
+  thread_.join();
+  readers_.reset();
+  engine_.reset();
+}
+
+bool EngineThread::Post(Command command) {
+  std::unique_lock lock(mutex_);
+  if (queue_.size() >= options_.queue_max) {
+    figures_.refused_busy.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  queue_.push_back(std::move(command));
+  if (!waiting_) return true;
+  waiting_ = false;
+  lock.unlock();
+  ready_.notify_one();
+  return true;
+}
+
+void EngineThread::PostAlways(Command command) {
+  std::unique_lock lock(mutex_);
+  queue_.push_back(std::move(command));
+  if (!waiting_) return;
+  waiting_ = false;
+  lock.unlock();
+  ready_.notify_one();
+}
+
+bool EngineThread::Overloaded() const {
+  return log_->backlog_bytes() > options_.backlog_bytes_max ||
+         release_->size() > options_.effects_max;
+}
+
+void EngineThread::Run() {
+  std::deque<Command> turn;
+  auto next_tick = std::chrono::steady_clock::now() + kTickEvery;
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      while (queue_.empty() && !stopping_) {
+        waiting_ = true;
+        if (ready_.wait_until(lock, next_tick) == std::cv_status::timeout) break;
+      }
+      waiting_ = false;
+      if (queue_.empty() && stopping_) return;
+      if (queue_.size() <= kTurnCommandsMax) {
+        turn.swap(queue_);
+      } else {
+        auto end = queue_.begin() + kTurnCommandsMax;
+        turn.insert(turn.end(), std::make_move_iterator(queue_.begin()),
+                    std::make_move_iterator(end));
+        queue_.erase(queue_.begin(), end);
+      }
+      figures_.queued.store(queue_.size(), std::memory_order_relaxed);
+    }
+    for (Command& command : turn) engine_->Handle(std::move(command));
+    figures_.commands.fetch_add(turn.size(), std::memory_order_relaxed);
+    figures_.turns.fetch_add(turn.empty() ? 0 : 1, std::memory_order_relaxed);
+    turn.clear();
+    auto now = std::chrono::steady_clock::now();
+    if (now >= next_tick) {
+      engine_->Tick();
+      figures_.users.store(engine_->users(), std::memory_order_relaxed);
+      figures_.cached_bytes.store(engine_->cached_bytes(), std::memory_order_relaxed);
+      next_tick = now + kTickEvery;
+    }
+    engine_->EndTurn();
+    // A slow disk or a slow broker holds the engine back, and the full queue tells the senders.
+    while (Overloaded() && !stopping_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+void EngineThread::Failed(Lsn first, Lsn, const Status& why) {
+  PostAlways(Continuation([first, why](Engine& engine) { engine.JournalFailed(first, why); }));
+}
+
+void EngineThread::StoresChanged() {
+  PostAlways(Continuation([](Engine& engine) { engine.StoresChanged(); }));
+}
+
+void EngineThread::LogLine(const std::string& line) {
+  std::lock_guard lock(lines_mutex_);
+  if (lines_.size() < kLinesMax) lines_.push_back(line);
+}
+
+std::vector<std::string> EngineThread::TakeLines() {
+  std::lock_guard lock(lines_mutex_);
+  return std::exchange(lines_, {});
+}
+
+}  // namespace parley

@@ -1,0 +1,88 @@
+// The engine with its thread, its queue and its readers: what the plugin holds.
+//
+// Threads: Post and PostAlways by the broker's thread (and, for continuations, by readers and the
+// log's threads); everything else is its own.
+#ifndef PARLEY_CHAT_ENGINE_THREAD_H_
+#define PARLEY_CHAT_ENGINE_THREAD_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "chat/engine.h"
+#include "chat/readers.h"
+
+namespace parley {
+
+struct EngineFigures {
+  std::atomic<uint64_t> commands{0};
+  std::atomic<uint64_t> turns{0};
+  std::atomic<uint64_t> refused_busy{0};
+  std::atomic<uint64_t> users{0};
+  std::atomic<uint64_t> cached_bytes{0};
+  std::atomic<uint64_t> queued{0};
+};
+
+class EngineThread : public Log::Listener {
+ public:
+  struct Options {
+    EngineOptions engine;
+    size_t queue_max = 10'000;            // commands that wait for the engine
+    size_t backlog_bytes_max = 64 << 20;  // bytes that wait for the journal
+    size_t effects_max = 100'000;         // publishes that wait for the broker's thread
+    int readers = 2;
+  };
+
+  EngineThread(const Options& options, Env* env, Accounts* accounts, Release* release);
+  ~EngineThread() override;  // finishes what is queued, then stops
+
+  // The log was opened with this as its listener: from now on commands are handled.
+  void Start(Log* log);
+  void Stop();
+
+  // False where the queue is full: the client is told `busy`.
+  bool Post(Command command);
+  // For what must not be lost: sessions coming and going.
+  void PostAlways(Command command);
+
+  const EngineFigures& figures() const { return figures_; }
+
+  // Log::Listener.
+  void Committed(Lsn last) override { release_->Committed(last); }
+  void Failed(Lsn first, Lsn last, const Status& why) override;
+  void StoresChanged() override;
+  void LogLine(const std::string& line) override;
+  // Lines for the broker's log, taken by its thread.
+  std::vector<std::string> TakeLines();
+
+ private:
+  void Run();
+  bool Overloaded() const;
+
+  const Options options_;
+  Env* const env_;
+  Accounts* const accounts_;
+  Release* const release_;
+  Log* log_ = nullptr;
+  EngineFigures figures_;
+
+  std::mutex mutex_;
+  std::condition_variable ready_;
+  std::deque<Command> queue_;
+  bool waiting_ = false;
+  std::atomic<bool> stopping_ = false;
+
+  std::mutex lines_mutex_;
+  std::vector<std::string> lines_;
+
+  std::unique_ptr<ReaderPool> readers_;
+  std::unique_ptr<Engine> engine_;
+  std::thread thread_;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_CHAT_ENGINE_THREAD_H_

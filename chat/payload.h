@@ -1,0 +1,51 @@
+// What a client sent, read strictly: the message payload and the small JSON objects of receipts and
+// requests (PROTOCOL: sending, receipts, asking).
+//
+// Pure functions, any thread. Every failure is kBadRequest or kTooLarge with a message for the
+// client's developer; nothing of a failed payload is used.
+#ifndef PARLEY_CHAT_PAYLOAD_H_
+#define PARLEY_CHAT_PAYLOAD_H_
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "storage/record.h"
+#include "storage/status.h"
+
+namespace parley {
+
+inline constexpr size_t kMessageIdBytesMax = 64;
+inline constexpr int kNestingMax = 32;
+
+// How an MQTT 5 content type binds the reading of a payload.
+enum class ContentType { kAny, kText, kObject };
+
+struct SendRequest {
+  std::string id;  // empty: the server makes one
+  MessageType type = MessageType::kMessage;
+  std::string body;  // JSON text; empty where the object had none
+  std::optional<MessageRef> ref;
+};
+
+// Reads text or an object. `max_body` bounds the body: a text's bytes, a JSON string's bytes
+// between its quotes, any other value's bytes as written.
+Result<SendRequest> ParseSend(std::string_view payload, ContentType content_type, size_t max_body);
+
+// A JSON object with no member twice and no nesting past kNestingMax.
+Result<nlohmann::json> ParseObject(std::string_view payload);
+
+bool ValidUtf8(std::string_view text);
+
+// Members of a request object, each checked. An absent one leaves *out as it is.
+Status ReadNumber(const nlohmann::json& object, const char* name, uint64_t min, uint64_t max,
+                  uint64_t* out);
+Status ReadString(const nlohmann::json& object, const char* name, std::string* out);
+// kBadRequest naming the first member that is not in `known`.
+Status OnlyKnown(const nlohmann::json& object, std::initializer_list<std::string_view> known);
+
+}  // namespace parley
+
+#endif  // PARLEY_CHAT_PAYLOAD_H_

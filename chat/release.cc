@@ -1,0 +1,63 @@
+#include "chat/release.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace parley {
+
+void Release::Hold(Lsn after, std::vector<Effect> effects) {
+  if (effects.empty()) return;
+  std::unique_lock lock(mutex_);
+  held_count_ += effects.size();
+  held_.push_back({after, std::move(effects)});
+  ReleaseReady(std::move(lock));
+}
+
+void Release::Committed(Lsn last) {
+  std::unique_lock lock(mutex_);
+  committed_ = std::max(committed_, last);
+  ReleaseReady(std::move(lock));
+}
+
+void Release::ReleaseReady(std::unique_lock<std::mutex> lock) {
+  bool was_empty = ready_.empty();
+  while (!held_.empty() && held_.front().after <= committed_) {
+    auto& effects = held_.front().effects;
+    held_count_ -= effects.size();
+    ready_.insert(ready_.end(), std::make_move_iterator(effects.begin()),
+                  std::make_move_iterator(effects.end()));
+    held_.pop_front();
+  }
+  bool wake = was_empty && !ready_.empty();
+  lock.unlock();
+  if (wake) wake_();
+}
+
+std::vector<Effect> Release::TakeBack(Lsn first) {
+  std::lock_guard lock(mutex_);
+  std::vector<Effect> taken;
+  while (!held_.empty() && held_.back().after >= first) {
+    auto& effects = held_.back().effects;
+    held_count_ -= effects.size();
+    taken.insert(taken.begin(), std::make_move_iterator(effects.begin()),
+                 std::make_move_iterator(effects.end()));
+    held_.pop_back();
+  }
+  return taken;
+}
+
+bool Release::Take(size_t max, std::vector<Effect>* out) {
+  std::lock_guard lock(mutex_);
+  size_t count = std::min(max, ready_.size());
+  auto end = ready_.begin() + static_cast<std::ptrdiff_t>(count);
+  out->insert(out->end(), std::make_move_iterator(ready_.begin()), std::make_move_iterator(end));
+  ready_.erase(ready_.begin(), end);
+  return !ready_.empty();
+}
+
+size_t Release::size() const {
+  std::lock_guard lock(mutex_);
+  return held_count_ + ready_.size();
+}
+
+}  // namespace parley
