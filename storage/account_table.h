@@ -1,0 +1,68 @@
+// All accounts and keys in memory, compact, for threads that must not wait for a disk.
+//
+// Owner: the directory. Threads: any; an account is guarded by one of kShards mutexes, held for one
+// look-up or one insertion, so that no reader waits for a rehash of the whole.
+#ifndef PARLEY_STORAGE_ACCOUNT_TABLE_H_
+#define PARLEY_STORAGE_ACCOUNT_TABLE_H_
+
+#include <array>
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "storage/directory.h"
+
+namespace parley {
+
+class AccountTable {
+ public:
+  // Room for that many accounts without a rehash.
+  void Reserve(size_t accounts);
+
+  std::optional<Account> Find(const UserId& user) const;
+  // Inserts or replaces. The account's key must have been put before. `generation` is the table's
+  // own: 1 for a new account, one more than before for one that is replaced.
+  void Put(const UserId& user, const Account& account);
+  size_t size() const { return size_.load(std::memory_order_relaxed); }
+
+  std::optional<ApiKey> FindKey(const KeyName& name) const;
+  void PutKey(const ApiKey& key);
+  std::vector<ApiKey> Keys() const;
+
+ private:
+  static constexpr size_t kShards = 64;
+
+  struct Row {
+    int64_t tokens_after_ms;
+    uint32_t generation;
+    uint16_t key;  // index into keys_
+    Role role;
+    bool disabled : 1;
+    bool has_password : 1;
+  };
+  static_assert(sizeof(Row) == 16);
+  static_assert(kKeysMax <= UINT16_MAX);
+
+  struct Shard {
+    mutable std::mutex mutex;
+    std::unordered_map<UserId, Row> rows;
+  };
+
+  static size_t ShardOf(const UserId& user) { return std::hash<UserId>()(user) % kShards; }
+  KeyName KeyAt(uint16_t index) const;
+  uint16_t IndexOf(const KeyName& name) const;
+
+  std::array<Shard, kShards> shards_;
+  std::atomic<size_t> size_ = 0;
+
+  mutable std::mutex keys_mutex_;
+  std::vector<ApiKey> keys_;  // only grows
+  std::map<KeyName, uint16_t> key_index_;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_STORAGE_ACCOUNT_TABLE_H_
