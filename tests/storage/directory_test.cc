@@ -1,0 +1,404 @@
+#include "storage/directory.h"
+
+#include <malloc.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <thread>
+
+#include "storage/data_dir.h"
+#include "storage/sqlite_db.h"
+#include "tests/catch.h"
+#include "tests/storage/clock_env.h"
+
+namespace parley {
+namespace {
+
+const UserId kAlice("alice");
+const UserId kBob("bob");
+
+// A data directory that a test opens, closes and opens again.
+class DirectoryFixture {
+ public:
+  DirectoryFixture() {
+    Result<bool> created = Directory::Create(dir(), &env_);
+    REQUIRE(created);
+    REQUIRE(*created);
+    Reopen();
+  }
+
+  void Close() { directory_.reset(); }
+  void Reopen() {
+    Close();
+    auto opened = Directory::Open(dir(), &env_);
+    REQUIRE(opened);
+    directory_ = std::move(*opened);
+  }
+  Directory* operator->() { return directory_.get(); }
+  const std::string& dir() const { return temp_.path(); }
+  ClockEnv& env() { return env_; }
+
+ private:
+  TempDir temp_;
+  ClockEnv env_;
+  std::unique_ptr<Directory> directory_;
+};
+
+std::string PasswordOf(DirectoryFixture& directory, const UserId& user) {
+  Result<std::optional<std::string>> hash = directory->PasswordHash(user);
+  REQUIRE(hash);
+  return hash->value_or("none");
+}
+
+mode_t ModeOf(const std::string& path) {
+  struct stat info;
+  REQUIRE(stat(path.c_str(), &info) == 0);
+  return info.st_mode & 0777;
+}
+
+TEST_CASE("a user is found at once and after a restart") {
+  DirectoryFixture directory;
+  REQUIRE(directory->AddUser({.id = kAlice, .role = Role::kAdmin, .password_hash = "$h"}).ok());
+  REQUIRE(directory->AddUser({.id = kBob}).ok());
+  for (int round = 0; round < 2; ++round) {
+    std::optional<Account> alice = directory->Find(kAlice);
+    REQUIRE(alice);
+    CHECK(alice->role == Role::kAdmin);
+    CHECK(alice->has_password);
+    CHECK_FALSE(alice->disabled);
+    CHECK(alice->key.str() == kDefaultKey);
+    CHECK_FALSE(directory->Find(kBob)->has_password);
+    CHECK_FALSE(directory->Find(UserId("carol")));
+    CHECK(directory->user_count() == 2);
+    CHECK(PasswordOf(directory, kAlice) == "$h");
+    CHECK(PasswordOf(directory, kBob) == "none");
+    directory.Reopen();
+  }
+}
+
+TEST_CASE("an account is made once, with a valid id and an existing key") {
+  DirectoryFixture directory;
+  REQUIRE(directory->AddUser({.id = kAlice, .password_hash = "first"}).ok());
+  CHECK(directory->AddUser({.id = kAlice, .password_hash = "second"}).code() == Code::kConflict);
+  CHECK(PasswordOf(directory, kAlice) == "first");
+  CHECK(directory->AddUser({.id = UserId("Alice")}).code() == Code::kBadRequest);
+  CHECK(directory->AddUser({.id = UserId("$parleyctl")}).code() == Code::kBadRequest);
+  CHECK(directory->AddUser({.id = kBob, .key = KeyName("none")}).code() == Code::kNotFound);
+  CHECK(directory->user_count() == 1);
+}
+
+TEST_CASE("an import leaves those that exist and tells which they were") {
+  DirectoryFixture directory;
+  REQUIRE(directory->AddUser({.id = kBob, .password_hash = "kept"}).ok());
+  std::vector<NewUser> users = {
+      {.id = kAlice}, {.id = kBob, .password_hash = "other"}, {.id = kAlice}};
+  Result<std::vector<bool>> created = directory->ImportUsers(users);
+  REQUIRE(created);
+  CHECK(*created == std::vector<bool>{true, false, false});
+  CHECK(PasswordOf(directory, kBob) == "kept");
+  CHECK(directory->Find(kBob)->has_password);
+  CHECK(directory->user_count() == 2);
+}
+
+TEST_CASE("an import with one bad user does nothing") {
+  DirectoryFixture directory;
+  std::vector<NewUser> users = {{.id = kAlice}, {.id = UserId("no good")}};
+  CHECK(directory->ImportUsers(users).error().code() == Code::kBadRequest);
+  CHECK_FALSE(directory->Find(kAlice));
+  directory.Reopen();
+  CHECK_FALSE(directory->Find(kAlice));
+}
+
+TEST_CASE("a new password voids earlier tokens and changes the generation") {
+  DirectoryFixture directory;
+  REQUIRE(directory->AddUser({.id = kAlice, .password_hash = "first"}).ok());
+  uint32_t generation = directory->Find(kAlice)->generation;
+  CHECK(directory->Find(kAlice)->tokens_after_ms == 0);
+  directory.env().Advance(1000);
+  REQUIRE(directory->SetPassword(kAlice, "second").ok());
+  CHECK(directory->Find(kAlice)->generation != generation);
+  CHECK(directory->Find(kAlice)->tokens_after_ms == directory.env().NowMs());
+  int64_t voided_ms = directory.env().NowMs();
+  directory.env().Advance(1000);
+  directory.Reopen();
+  CHECK(directory->Find(kAlice)->tokens_after_ms == voided_ms);
+  CHECK(PasswordOf(directory, kAlice) == "second");
+
+  REQUIRE(directory->SetPassword(kAlice, std::nullopt).ok());
+  CHECK_FALSE(directory->Find(kAlice)->has_password);
+  CHECK(PasswordOf(directory, kAlice) == "none");
+  CHECK(directory->SetPassword(kBob, "x").code() == Code::kNotFound);
+}
+
+TEST_CASE("a hash is replaced only where it is still the one that was checked") {
+  DirectoryFixture directory;
+  REQUIRE(directory->AddUser({.id = kAlice, .password_hash = "old"}).ok());
+  uint32_t generation = directory->Find(kAlice)->generation;
+  REQUIRE(directory->ReplaceHash(kAlice, "older", "lost").ok());
+  CHECK(PasswordOf(directory, kAlice) == "old");
+  REQUIRE(directory->ReplaceHash(kAlice, "old", "new").ok());
+  CHECK(PasswordOf(directory, kAlice) == "new");
+  CHECK(directory->Find(kAlice)->generation == generation);
+}
+
+TEST_CASE("disabling survives a restart, and enabling does not revive tokens") {
+  DirectoryFixture directory;
+  REQUIRE(directory->AddUser({.id = kAlice}).ok());
+  uint32_t generation = directory->Find(kAlice)->generation;
+  REQUIRE(directory->SetDisabled(kAlice, true).ok());
+  CHECK(directory->Find(kAlice)->disabled);
+  CHECK(directory->Find(kAlice)->generation != generation);
+  int64_t voided_ms = directory.env().NowMs();
+  directory.env().Advance(1000);
+  directory.Reopen();
+  CHECK(directory->Find(kAlice)->disabled);
+  REQUIRE(directory->SetDisabled(kAlice, false).ok());
+  CHECK_FALSE(directory->Find(kAlice)->disabled);
+  CHECK(directory->Find(kAlice)->tokens_after_ms == voided_ms);
+  CHECK(directory->SetDisabled(kBob, true).code() == Code::kNotFound);
+}
+
+TEST_CASE("users are listed in pages by id") {
+  DirectoryFixture directory;
+  std::vector<NewUser> users;
+  for (const char* id : {"b", "a", "1001", "c"}) users.push_back({.id = UserId(id)});
+  REQUIRE(directory->ImportUsers(users));
+  auto ids = [&](const char* after, size_t limit) {
+    Result<std::vector<UserRow>> rows = directory->ListUsers(UserId(after), limit);
+    REQUIRE(rows);
+    std::string joined;
+    for (const UserRow& row : *rows) joined += row.id.str() + " ";
+    return joined;
+  };
+  CHECK(ids("", 3) == "1001 a b ");
+  CHECK(ids("b", 3) == "c ");
+  CHECK(ids("c", 3).empty());
+}
+
+TEST_CASE("keys have limits that change in part, and today's use survives a restart") {
+  DirectoryFixture directory;
+  KeyName mobile("mobile");
+  REQUIRE(directory->AddKey(mobile, 100, 5000).ok());
+  CHECK(directory->AddKey(mobile, 1, 1).code() == Code::kConflict);
+  CHECK(directory->AddKey(KeyName("No"), 1, 1).code() == Code::kBadRequest);
+  CHECK(directory->AddKey(KeyName("n"), -1, 1).code() == Code::kBadRequest);
+  REQUIRE(directory->SetKey(mobile, std::nullopt, 6000).ok());
+  CHECK(directory->SetKey(mobile, -1, std::nullopt).code() == Code::kBadRequest);
+  CHECK(directory->SetKey(KeyName("none"), 1, 1).code() == Code::kNotFound);
+  std::vector<std::pair<KeyName, int64_t>> used = {{mobile, 42}, {KeyName("gone"), 7}};
+  REQUIRE(directory->RecordKeyUse(20000, used).ok());
+  ApiKey expected{mobile, 100, 6000, 20000, 42};
+  CHECK(directory->FindKey(mobile) == expected);
+  directory.Reopen();
+  CHECK(directory->FindKey(mobile) == expected);
+  REQUIRE(directory->Keys().size() == 2);
+  CHECK(directory->Keys()[0].name.str() == kDefaultKey);
+  CHECK(directory->Keys()[0].rate_per_s == 0);
+  CHECK(directory->Keys()[1] == expected);
+  REQUIRE(directory->AddUser({.id = kAlice, .key = mobile}).ok());
+  CHECK(directory->Find(kAlice)->key == mobile);
+}
+
+TEST_CASE("a user's devices are the latest seen, no more than the limit") {
+  DirectoryFixture directory;
+  std::vector<DeviceSeen> seen = {{kBob, {DeviceId("bob:pc"), 5}}};
+  int64_t count = static_cast<int64_t>(kDevicesMax) + 5;
+  for (int64_t i = 1; i <= count; ++i) {
+    seen.push_back({kAlice, {DeviceId("d" + std::to_string(i)), i}});
+  }
+  REQUIRE(directory->TouchDevices(seen).ok());
+  seen = {{kAlice, {DeviceId("d50"), count + 1}}, {kAlice, {DeviceId("d51"), 1}}};
+  REQUIRE(directory->TouchDevices(seen).ok());
+
+  Result<std::vector<Device>> devices = directory->Devices(kAlice);
+  REQUIRE(devices);
+  REQUIRE(devices->size() == kDevicesMax);
+  CHECK(devices->front() == Device{DeviceId("d50"), count + 1});
+  CHECK(devices->back() == Device{DeviceId("d6"), 6});
+  CHECK(std::count(devices->begin(), devices->end(), Device{DeviceId("d51"), 51}) == 1);
+
+  REQUIRE(directory->RemoveDevice(kAlice, DeviceId("d50")).ok());
+  CHECK(directory->RemoveDevice(kAlice, DeviceId("d50")).code() == Code::kNotFound);
+  CHECK(directory->Devices(kAlice)->size() == kDevicesMax - 1);
+  CHECK(directory->Devices(kBob)->size() == 1);
+}
+
+TEST_CASE("a directory is in use by one at a time, and the other is told by whom") {
+  DirectoryFixture directory;
+  auto second = Directory::Open(directory.dir(), &directory.env());
+  REQUIRE_FALSE(second);
+  CHECK(second.error().code() == Code::kBusy);
+  CHECK_THAT(second.error().message(),
+             Catch::Matchers::Contains("in use by process " + std::to_string(getpid()) + " ("));
+  directory.Reopen();
+}
+
+TEST_CASE("a directory that was never made says how to make it") {
+  TempDir temp;
+  ClockEnv env;
+  auto opened = Directory::Open(temp.path(), &env);
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().code() == Code::kNotFound);
+  CHECK_THAT(opened.error().message(),
+             Catch::Matchers::Contains("parleyctl --data " + temp.path() + " init"));
+  // An init that was cut short before the schema was committed.
+  std::ofstream(DatabasePath(temp.path())).close();
+  CHECK(Directory::Open(temp.path(), &env).error().code() == Code::kNotFound);
+  CHECK(*Directory::Create(temp.path(), &env));
+  CHECK(Directory::Open(temp.path(), &env));
+}
+
+TEST_CASE("making a directory again changes nothing, not even a lost secret") {
+  DirectoryFixture directory;
+  REQUIRE(directory->AddUser({.id = kAlice}).ok());
+  directory.Close();
+  std::string secret = *directory.env().ReadFile(SecretPath(directory.dir()));
+  CHECK(secret.size() == 32);
+  CHECK_FALSE(*Directory::Create(directory.dir(), &directory.env()));
+  CHECK(*directory.env().ReadFile(SecretPath(directory.dir())) == secret);
+  REQUIRE(directory.env().Remove(SecretPath(directory.dir())).ok());
+  CHECK_FALSE(*Directory::Create(directory.dir(), &directory.env()));
+  CHECK_FALSE(directory.env().Exists(SecretPath(directory.dir())));
+  directory.Reopen();
+  CHECK(directory->Find(kAlice));
+}
+
+TEST_CASE("nobody else may read passwords or the secret") {
+  mode_t old = umask(0022);
+  DirectoryFixture directory;
+  umask(old);
+  REQUIRE(directory->AddUser({.id = kAlice}).ok());
+  CHECK(ModeOf(SecretPath(directory.dir())) == 0600);
+  CHECK(ModeOf(DatabasePath(directory.dir())) == 0600);
+  CHECK(ModeOf(DatabasePath(directory.dir()) + "-wal") == 0600);
+}
+
+TEST_CASE("a database of a newer Parley is refused and left alone") {
+  DirectoryFixture directory;
+  directory.Close();
+  {
+    auto db = SqliteDb::Open(DatabasePath(directory.dir()), SqliteDb::Mode::kReadWrite);
+    REQUIRE(db);
+    REQUIRE(db->Exec("PRAGMA user_version = 999").ok());
+  }
+  auto opened = Directory::Open(directory.dir(), &directory.env());
+  REQUIRE_FALSE(opened);
+  CHECK_THAT(opened.error().message(), Catch::Matchers::Contains("newer Parley"));
+}
+
+TEST_CASE("a database that is no database is corruption with the file's name") {
+  DirectoryFixture directory;
+  directory.Close();
+  std::ofstream(DatabasePath(directory.dir()), std::ios::trunc) << std::string(8192, 'x');
+  auto opened = Directory::Open(directory.dir(), &directory.env());
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().code() == Code::kCorruption);
+  CHECK_THAT(opened.error().message(), Catch::Matchers::Contains("directory.db"));
+}
+
+TEST_CASE("a change that was answered survives kill -9") {
+  DirectoryFixture directory;
+  directory.Close();
+  int ready[2];
+  REQUIRE(pipe(ready) == 0);
+  pid_t child = fork();
+  if (child == 0) {
+    auto opened = Directory::Open(directory.dir(), &directory.env());
+    bool ok = opened && (*opened)->AddUser({.id = kAlice, .password_hash = "h"}).ok();
+    char answer = ok ? 'y' : 'n';
+    (void)!write(ready[1], &answer, 1);
+    for (;;) pause();
+  }
+  char answer = 0;
+  REQUIRE(read(ready[0], &answer, 1) == 1);
+  CHECK(answer == 'y');
+  CHECK(Directory::Open(directory.dir(), &directory.env()).error().code() == Code::kBusy);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  close(ready[0]);
+  close(ready[1]);
+  directory.Reopen();
+  CHECK(PasswordOf(directory, kAlice) == "h");
+}
+
+TEST_CASE("many threads find accounts while they are written") {
+  DirectoryFixture directory;
+  REQUIRE(directory->AddUser({.id = kAlice, .password_hash = "h"}).ok());
+  std::atomic<bool> stop = false;
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([&] {
+      while (!stop) {
+        std::optional<Account> alice = directory->Find(kAlice);
+        if (!alice || alice->key.str() != kDefaultKey) ++wrong;
+        if (auto key = directory->FindKey(KeyName(kDefaultKey)); !key) ++wrong;
+        if (auto hash = directory->PasswordHash(kAlice); !hash || !*hash) ++wrong;
+      }
+    });
+  }
+  for (int i = 0; i < 200; ++i) {
+    std::string name = "user" + std::to_string(i);
+    if (!directory->AddUser({.id = UserId(name)}).ok()) ++wrong;
+    if (!directory->SetDisabled(kAlice, i % 2 == 0).ok()) ++wrong;
+  }
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
+}
+
+size_t ResidentKib() {
+  std::ifstream statm("/proc/self/statm");
+  size_t total = 0;
+  size_t resident = 0;
+  statm >> total >> resident;
+  return resident * static_cast<size_t>(sysconf(_SC_PAGESIZE)) / 1024;
+}
+
+// Hidden: run by name. Prints what directory.h claims.
+TEST_CASE("a million accounts are loaded in seconds and take about 100 bytes each", "[.million]") {
+  DirectoryFixture directory;
+  constexpr int kUsers = 1000000;
+  std::vector<NewUser> batch;
+  for (int i = 0; i < kUsers; ++i) {
+    batch.push_back({.id = UserId("user-" + std::to_string(i))});
+    if (batch.size() < 10000) continue;
+    REQUIRE(directory->ImportUsers(batch));
+    batch.clear();
+  }
+  directory.Close();
+  pid_t child = fork();  // a heap that has not grown yet
+  if (child == 0) {
+    malloc_trim(0);
+    size_t before_kib = ResidentKib();
+    auto start = std::chrono::steady_clock::now();
+    auto opened = Directory::Open(directory.dir(), &directory.env());
+    auto took = std::chrono::steady_clock::now() - start;
+    if (!opened || (*opened)->user_count() != kUsers) _exit(1);
+    int64_t ms = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
+    size_t bytes = (ResidentKib() - before_kib) * 1024 / kUsers;
+    std::printf("loaded in %lld ms, %zu bytes each\n", static_cast<long long>(ms), bytes);
+    std::fflush(stdout);
+    _exit(ms < 4000 && bytes < 150 ? 0 : 2);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  CHECK(status == 0);
+}
+
+TEST_CASE("a folder that holds other things is not taken for a data directory") {
+  TempDir temp;
+  std::ofstream(temp.path() + "/thesis.txt") << "years of work";
+  Status status = PrepareDataDir(temp.path(), "mosquitto");
+  CHECK(status.code() == Code::kConflict);
+  CHECK_THAT(status.message(), Catch::Matchers::Contains(temp.path()));
+  REQUIRE(PrepareDataDir(temp.path() + "/a/b/", "no-such-user").ok());
+  CHECK(ModeOf(temp.path() + "/a/b") == 0700);
+  CHECK(PrepareDataDir(temp.path() + "/thesis.txt", "mosquitto").code() == Code::kConflict);
+}
+
+}  // namespace
+}  // namespace parley
