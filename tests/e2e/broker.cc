@@ -349,6 +349,14 @@ std::string Broker::LogTail(int lines) const {
   return begin < log.size() ? log.substr(begin + 1) : "";
 }
 
+void Broker::AwaitLog(const std::string& text, size_t from) const {
+  const Clock::time_point deadline = Clock::now() + kDeadline;
+  while (Log().find(text, from) == std::string::npos) {
+    if (Clock::now() > deadline) Fail("the log never says '" + text + "':\n" + LogTail());
+    std::this_thread::sleep_for(kPollInterval);
+  }
+}
+
 CommandResult Broker::Ctl(const std::vector<std::string>& arguments, std::string_view input) const {
   std::vector<std::string> command = {EnvironmentOr("PARLEY_CTL", PARLEY_DEFAULT_CTL), "--data",
                                       data_dir().string()};

@@ -81,6 +81,8 @@ class Broker {
   // What the broker has written to its log, over all its starts, and the last lines of it.
   std::string Log() const;
   std::string LogTail(int lines = 40) const;
+  // Waits until the log holds `text` somewhere after the byte `from`.
+  void AwaitLog(const std::string& text, size_t from = 0) const;
 
   // parleyctl --data <data_dir> <arguments>, while the broker runs or not.
   CommandResult Ctl(const std::vector<std::string>& arguments, std::string_view input = "") const;
