@@ -1,0 +1,479 @@
+// The directory on SQLite: <data>/directory.db in WAL mode, one connection that writes and one that
+// reads, and the account table in memory (account_table.h), changed after each commit.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <mutex>
+
+#include "storage/account_table.h"
+#include "storage/data_dir.h"
+#include "storage/directory.h"
+#include "storage/sqlite_db.h"
+
+namespace parley {
+namespace {
+
+// One entry a version: the n-th takes a database of version n to n + 1. Only ever appended to.
+constexpr std::array<const char*, 1> kMigrations = {
+    R"sql(
+CREATE TABLE keys (
+  name TEXT PRIMARY KEY,
+  rate INTEGER NOT NULL DEFAULT 0 CHECK (rate >= 0),     -- messages a second, 0: no limit
+  quota INTEGER NOT NULL DEFAULT 0 CHECK (quota >= 0),   -- messages a day, 0: no limit
+  day INTEGER NOT NULL DEFAULT 0,                        -- days since the Unix epoch, UTC
+  used INTEGER NOT NULL DEFAULT 0                        -- on that day
+) STRICT, WITHOUT ROWID;
+CREATE TABLE accounts (
+  id TEXT PRIMARY KEY,
+  role TEXT NOT NULL CHECK (role IN ('user', 'service', 'admin')),
+  key TEXT NOT NULL REFERENCES keys (name),
+  disabled INTEGER NOT NULL DEFAULT 0,
+  password TEXT,                                         -- argon2id string; NULL: tokens only
+  tokens_after_ms INTEGER NOT NULL DEFAULT 0,            -- tokens issued before are void
+  created_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE devices (
+  user TEXT NOT NULL,
+  device TEXT NOT NULL,                                  -- MQTT client id
+  last_seen_ms INTEGER NOT NULL,
+  PRIMARY KEY (user, device)
+) STRICT, WITHOUT ROWID;
+INSERT INTO keys (name) VALUES ('default');
+)sql",
+};
+
+Status NoSuchUser(const UserId& user) {
+  return Status(Code::kNotFound, "no account '" + user.str() + "'");
+}
+
+Status NoSuchKey(const KeyName& name) {
+  return Status(Code::kNotFound, "no API key '" + name.str() + "'");
+}
+
+// What is durable, and enforced, on every connection that writes.
+Status Configure(SqliteDb* db) {
+  return db->Exec(
+      "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 16777216;");
+}
+
+Status Migrate(SqliteDb* db, const std::string& path) {
+  Result<int64_t> version = db->QueryInt("PRAGMA user_version");
+  if (!version) return version.error();
+  if (*version > static_cast<int64_t>(kMigrations.size())) {
+    return Status(Code::kConflict, path + " is of version " + std::to_string(*version) +
+                                       ", made by a newer Parley: install that one");
+  }
+  if (*version == static_cast<int64_t>(kMigrations.size())) return Status();
+  Result<SqliteTransaction> transaction = SqliteTransaction::Begin(db);
+  if (!transaction) return transaction.error();
+  for (size_t i = static_cast<size_t>(*version); i < kMigrations.size(); ++i) {
+    if (Status status = db->Exec(kMigrations[i]); !status.ok()) return status;
+  }
+  std::string set_version = "PRAGMA user_version = " + std::to_string(kMigrations.size());
+  if (Status status = db->Exec(set_version.c_str()); !status.ok()) return status;
+  return transaction->Commit();
+}
+
+// SQLite would make the file with the umask's rights; -wal and -shm take the file's own.
+Status MakePrivateFile(const std::string& path) {
+  int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return Status(Code::kIoError, path + ": open: " + std::strerror(errno));
+  close(fd);
+  return Status();
+}
+
+class SqliteDirectory final : public Directory {
+ public:
+  SqliteDirectory(Env* env, DataDirLock lock, SqliteDb writer, SqliteDb reader)
+      : env_(env), lock_(std::move(lock)), writer_(std::move(writer)), reader_(std::move(reader)) {}
+
+  Status Load();
+
+  std::optional<Account> Find(const UserId& user) const override { return table_.Find(user); }
+  std::optional<ApiKey> FindKey(const KeyName& name) const override { return table_.FindKey(name); }
+  std::vector<ApiKey> Keys() const override { return table_.Keys(); }
+  size_t user_count() const override { return table_.size(); }
+
+  Status AddUser(const NewUser& user) override;
+  Result<std::vector<bool>> ImportUsers(std::span<const NewUser> users) override;
+  Status SetPassword(const UserId& user, const std::optional<std::string>& hash) override;
+  Status ReplaceHash(const UserId& user, const std::string& old_hash,
+                     const std::string& new_hash) override;
+  Status SetDisabled(const UserId& user, bool disabled) override;
+  Result<std::optional<std::string>> PasswordHash(const UserId& user) override;
+  Result<std::vector<UserRow>> ListUsers(const UserId& after, size_t limit) override;
+
+  Status AddKey(const KeyName& name, int64_t rate_per_s, int64_t quota_per_day) override;
+  Status SetKey(const KeyName& name, std::optional<int64_t> rate_per_s,
+                std::optional<int64_t> quota_per_day) override;
+  Status RecordKeyUse(int64_t day, std::span<const std::pair<KeyName, int64_t>> used) override;
+
+  Status TouchDevices(std::span<const DeviceSeen> seen) override;
+  Result<std::vector<Device>> Devices(const UserId& user) override;
+  Status RemoveDevice(const UserId& user, const DeviceId& device) override;
+
+ private:
+  Status LoadKeys();
+  Status LoadAccounts();
+  Status CheckNew(const NewUser& user) const;
+  // Inserts those that don't exist, in one transaction; the answer tells which it was.
+  Result<std::vector<bool>> Insert(std::span<const NewUser> users, int64_t now_ms);
+  Status ForgetDevices(const UserId& user);
+
+  Env* const env_;
+  const DataDirLock lock_;
+  AccountTable table_;
+
+  std::mutex write_mutex_;  // guards writer_, and that table_ follows it
+  SqliteDb writer_;
+  std::mutex read_mutex_;  // guards reader_
+  SqliteDb reader_;
+};
+
+Status SqliteDirectory::Load() {
+  if (Status status = LoadKeys(); !status.ok()) return status;
+  return LoadAccounts();
+}
+
+Status SqliteDirectory::LoadKeys() {
+  auto rows = reader_.Prepare("SELECT name, rate, quota, day, used FROM keys LIMIT ?1");
+  if (!rows) return rows.error();
+  rows->Bind(1, static_cast<int64_t>(kKeysMax));
+  for (;;) {
+    Result<bool> row = rows->Step();
+    if (!row) return row.error();
+    if (!*row) return Status();
+    table_.PutKey({KeyName(rows->Text(0)), rows->Int(1), rows->Int(2), rows->Int(3), rows->Int(4)});
+  }
+}
+
+Status SqliteDirectory::LoadAccounts() {
+  Result<int64_t> count = reader_.QueryInt("SELECT count(*) FROM accounts");
+  if (!count) return count.error();
+  table_.Reserve(static_cast<size_t>(*count));
+  auto rows = reader_.Prepare(
+      "SELECT id, role, key, disabled, password IS NOT NULL, tokens_after_ms FROM accounts");
+  if (!rows) return rows.error();
+  for (;;) {
+    Result<bool> row = rows->Step();
+    if (!row) return row.error();
+    if (!*row) return Status();
+    std::optional<Role> role = RoleFromName(rows->Text(1));
+    if (!role) return Status(Code::kCorruption, "unknown role of " + std::string(rows->Text(0)));
+    table_.Put(UserId(rows->Text(0)), Account{.role = *role,
+                                              .disabled = rows->Int(3) != 0,
+                                              .has_password = rows->Int(4) != 0,
+                                              .key = KeyName(rows->Text(2)),
+                                              .tokens_after_ms = rows->Int(5)});
+  }
+}
+
+Status SqliteDirectory::CheckNew(const NewUser& user) const {
+  if (!ValidId(user.id.str())) {
+    return Status(Code::kBadRequest, "'" + user.id.str() +
+                                         "' is not a user id: 1 to 64 of a-z 0-9 . _ -, "
+                                         "beginning with a letter or digit");
+  }
+  return table_.FindKey(user.key) ? Status() : NoSuchKey(user.key);
+}
+
+Status SqliteDirectory::AddUser(const NewUser& user) {
+  Result<std::vector<bool>> created = ImportUsers({&user, 1});
+  if (!created) return created.error();
+  if (created->front()) return Status();
+  return Status(Code::kConflict, "account '" + user.id.str() + "' exists already");
+}
+
+Result<std::vector<bool>> SqliteDirectory::ImportUsers(std::span<const NewUser> users) {
+  for (const NewUser& user : users) {
+    if (Status status = CheckNew(user); !status.ok()) return Error(status);
+  }
+  std::lock_guard lock(write_mutex_);
+  Result<std::vector<bool>> created = Insert(users, env_->NowMs());
+  if (!created) return created;
+  for (size_t i = 0; i < users.size(); ++i) {
+    if (!(*created)[i]) continue;
+    table_.Put(users[i].id, Account{.role = users[i].role,
+                                    .has_password = users[i].password_hash.has_value(),
+                                    .key = users[i].key});
+  }
+  return created;
+}
+
+Result<std::vector<bool>> SqliteDirectory::Insert(std::span<const NewUser> users, int64_t now_ms) {
+  auto transaction = SqliteTransaction::Begin(&writer_);
+  if (!transaction) return Error(transaction.error());
+  auto insert = writer_.Prepare(
+      "INSERT INTO accounts (id, role, key, password, created_ms) VALUES (?1, ?2, ?3, ?4, ?5) "
+      "ON CONFLICT DO NOTHING");
+  if (!insert) return Error(insert.error());
+  std::vector<bool> created;
+  created.reserve(users.size());
+  for (const NewUser& user : users) {
+    insert->Bind(1, user.id.str()).Bind(2, RoleName(user.role)).Bind(3, user.key.str());
+    insert->Bind(5, now_ms);
+    if (user.password_hash) {
+      insert->Bind(4, *user.password_hash);
+    } else {
+      insert->BindNull(4);
+    }
+    if (Status status = insert->Run(); !status.ok()) return Error(status);
+    created.push_back(writer_.changes() > 0);
+  }
+  if (Status status = transaction->Commit(); !status.ok()) return Error(status);
+  return created;
+}
+
+Status SqliteDirectory::SetPassword(const UserId& user, const std::optional<std::string>& hash) {
+  std::lock_guard lock(write_mutex_);
+  std::optional<Account> account = table_.Find(user);
+  if (!account) return NoSuchUser(user);
+  int64_t now_ms = env_->NowMs();
+  auto update =
+      writer_.Prepare("UPDATE accounts SET password = ?2, tokens_after_ms = ?3 WHERE id = ?1");
+  if (!update) return update.error();
+  update->Bind(1, user.str()).Bind(3, now_ms);
+  if (hash) {
+    update->Bind(2, *hash);
+  } else {
+    update->BindNull(2);
+  }
+  if (Status status = update->Run(); !status.ok()) return status;
+  account->has_password = hash.has_value();
+  account->tokens_after_ms = now_ms;
+  table_.Put(user, *account);
+  return Status();
+}
+
+Status SqliteDirectory::ReplaceHash(const UserId& user, const std::string& old_hash,
+                                    const std::string& new_hash) {
+  std::lock_guard lock(write_mutex_);
+  auto update =
+      writer_.Prepare("UPDATE accounts SET password = ?3 WHERE id = ?1 AND password = ?2");
+  if (!update) return update.error();
+  update->Bind(1, user.str()).Bind(2, old_hash).Bind(3, new_hash);
+  return update->Run();
+}
+
+Status SqliteDirectory::SetDisabled(const UserId& user, bool disabled) {
+  std::lock_guard lock(write_mutex_);
+  std::optional<Account> account = table_.Find(user);
+  if (!account) return NoSuchUser(user);
+  if (disabled) account->tokens_after_ms = env_->NowMs();
+  account->disabled = disabled;
+  auto update =
+      writer_.Prepare("UPDATE accounts SET disabled = ?2, tokens_after_ms = ?3 WHERE id = ?1");
+  if (!update) return update.error();
+  update->Bind(1, user.str()).Bind(2, int64_t{disabled}).Bind(3, account->tokens_after_ms);
+  if (Status status = update->Run(); !status.ok()) return status;
+  table_.Put(user, *account);
+  return Status();
+}
+
+Result<std::optional<std::string>> SqliteDirectory::PasswordHash(const UserId& user) {
+  std::lock_guard lock(read_mutex_);
+  auto select = reader_.Prepare("SELECT password FROM accounts WHERE id = ?1");
+  if (!select) return Error(select.error());
+  Result<bool> row = select->Bind(1, user.str()).Step();
+  if (!row) return Error(row.error());
+  if (!*row) return Error(NoSuchUser(user));
+  if (select->IsNull(0)) return std::nullopt;
+  return std::string(select->Text(0));
+}
+
+Result<std::vector<UserRow>> SqliteDirectory::ListUsers(const UserId& after, size_t limit) {
+  std::lock_guard lock(read_mutex_);
+  auto select = reader_.Prepare(
+      "SELECT id, role, disabled, password IS NOT NULL, key, created_ms FROM accounts "
+      "WHERE id > ?1 ORDER BY id LIMIT ?2");
+  if (!select) return Error(select.error());
+  select->Bind(1, after.str()).Bind(2, static_cast<int64_t>(std::min(limit, kUsersPageMax)));
+  std::vector<UserRow> users;
+  for (;;) {
+    Result<bool> row = select->Step();
+    if (!row) return Error(row.error());
+    if (!*row) return users;
+    users.push_back({UserId(select->Text(0)), RoleFromName(select->Text(1)).value_or(Role::kUser),
+                     select->Int(2) != 0, select->Int(3) != 0, KeyName(select->Text(4)),
+                     select->Int(5)});
+  }
+}
+
+Status SqliteDirectory::AddKey(const KeyName& name, int64_t rate_per_s, int64_t quota_per_day) {
+  if (!ValidId(name.str())) {
+    return Status(Code::kBadRequest, "'" + name.str() + "' can't be a key's name");
+  }
+  if (rate_per_s < 0 || quota_per_day < 0) return Status(Code::kBadRequest, "a limit below 0");
+  std::lock_guard lock(write_mutex_);
+  if (table_.FindKey(name)) {
+    return Status(Code::kConflict, "API key '" + name.str() + "' exists already");
+  }
+  if (table_.Keys().size() >= kKeysMax) {
+    return Status(Code::kTooLarge, "there are " + std::to_string(kKeysMax) + " API keys already");
+  }
+  auto insert = writer_.Prepare("INSERT INTO keys (name, rate, quota) VALUES (?1, ?2, ?3)");
+  if (!insert) return insert.error();
+  insert->Bind(1, name.str()).Bind(2, rate_per_s).Bind(3, quota_per_day);
+  if (Status status = insert->Run(); !status.ok()) return status;
+  table_.PutKey({.name = name, .rate_per_s = rate_per_s, .quota_per_day = quota_per_day});
+  return Status();
+}
+
+Status SqliteDirectory::SetKey(const KeyName& name, std::optional<int64_t> rate_per_s,
+                               std::optional<int64_t> quota_per_day) {
+  if (rate_per_s.value_or(0) < 0 || quota_per_day.value_or(0) < 0) {
+    return Status(Code::kBadRequest, "a limit below 0");
+  }
+  std::lock_guard lock(write_mutex_);
+  std::optional<ApiKey> key = table_.FindKey(name);
+  if (!key) return NoSuchKey(name);
+  key->rate_per_s = rate_per_s.value_or(key->rate_per_s);
+  key->quota_per_day = quota_per_day.value_or(key->quota_per_day);
+  auto update = writer_.Prepare("UPDATE keys SET rate = ?2, quota = ?3 WHERE name = ?1");
+  if (!update) return update.error();
+  update->Bind(1, name.str()).Bind(2, key->rate_per_s).Bind(3, key->quota_per_day);
+  if (Status status = update->Run(); !status.ok()) return status;
+  table_.PutKey(*key);
+  return Status();
+}
+
+Status SqliteDirectory::RecordKeyUse(int64_t day,
+                                     std::span<const std::pair<KeyName, int64_t>> used) {
+  std::lock_guard lock(write_mutex_);
+  auto transaction = SqliteTransaction::Begin(&writer_);
+  if (!transaction) return transaction.error();
+  auto update = writer_.Prepare("UPDATE keys SET day = ?2, used = ?3 WHERE name = ?1");
+  if (!update) return update.error();
+  for (const auto& [name, count] : used) {
+    update->Bind(1, name.str()).Bind(2, day).Bind(3, count);
+    if (Status status = update->Run(); !status.ok()) return status;
+  }
+  if (Status status = transaction->Commit(); !status.ok()) return status;
+  for (const auto& [name, count] : used) {
+    std::optional<ApiKey> key = table_.FindKey(name);
+    if (!key) continue;
+    key->day = day;
+    key->used = count;
+    table_.PutKey(*key);
+  }
+  return Status();
+}
+
+Status SqliteDirectory::TouchDevices(std::span<const DeviceSeen> seen) {
+  std::lock_guard lock(write_mutex_);
+  auto transaction = SqliteTransaction::Begin(&writer_);
+  if (!transaction) return transaction.error();
+  auto update = writer_.Prepare(
+      "UPDATE devices SET last_seen_ms = max(last_seen_ms, ?3) WHERE user = ?1 AND device = ?2");
+  if (!update) return update.error();
+  auto insert = writer_.Prepare("INSERT INTO devices VALUES (?1, ?2, ?3)");
+  if (!insert) return insert.error();
+  for (const DeviceSeen& one : seen) {
+    for (SqliteStatement* statement : {&*update, &*insert}) {
+      statement->Bind(1, one.user.str()).Bind(2, one.device.id.str());
+      statement->Bind(3, one.device.last_seen_ms);
+    }
+    if (Status status = update->Run(); !status.ok()) return status;
+    if (writer_.changes() > 0) continue;
+    if (Status status = insert->Run(); !status.ok()) return status;
+    if (Status status = ForgetDevices(one.user); !status.ok()) return status;
+  }
+  return transaction->Commit();
+}
+
+// Client ids may be random, one for each connection: only the latest are kept.
+Status SqliteDirectory::ForgetDevices(const UserId& user) {
+  auto remove = writer_.Prepare(
+      "DELETE FROM devices WHERE user = ?1 AND device IN (SELECT device FROM devices WHERE "
+      "user = ?1 ORDER BY last_seen_ms DESC, device LIMIT -1 OFFSET ?2)");
+  if (!remove) return remove.error();
+  return remove->Bind(1, user.str()).Bind(2, static_cast<int64_t>(kDevicesMax)).Run();
+}
+
+Result<std::vector<Device>> SqliteDirectory::Devices(const UserId& user) {
+  std::lock_guard lock(read_mutex_);
+  auto select = reader_.Prepare(
+      "SELECT device, last_seen_ms FROM devices WHERE user = ?1 "
+      "ORDER BY last_seen_ms DESC, device");
+  if (!select) return Error(select.error());
+  select->Bind(1, user.str());
+  std::vector<Device> devices;
+  for (;;) {
+    Result<bool> row = select->Step();
+    if (!row) return Error(row.error());
+    if (!*row) return devices;
+    devices.push_back({DeviceId(select->Text(0)), select->Int(1)});
+  }
+}
+
+Status SqliteDirectory::RemoveDevice(const UserId& user, const DeviceId& device) {
+  std::lock_guard lock(write_mutex_);
+  auto remove = writer_.Prepare("DELETE FROM devices WHERE user = ?1 AND device = ?2");
+  if (!remove) return remove.error();
+  Status status = remove->Bind(1, user.str()).Bind(2, device.str()).Run();
+  if (!status.ok()) return status;
+  if (writer_.changes() > 0) return Status();
+  return Status(Code::kNotFound, "'" + user.str() + "' has no device '" + device.str() + "'");
+}
+
+}  // namespace
+
+Result<bool> Directory::Create(const std::string& data_dir, Env* env) {
+  Result<DataDirLock> lock = DataDirLock::Take(data_dir);
+  if (!lock) return Error(lock.error());
+  std::string path = DatabasePath(data_dir);
+  if (Status status = MakePrivateFile(path); !status.ok()) return Error(status);
+  Result<SqliteDb> db = SqliteDb::Open(path, SqliteDb::Mode::kReadWrite);
+  if (!db) return Error(db.error());
+  Result<int64_t> version = db->QueryInt("PRAGMA user_version");
+  if (!version) return Error(version.error());
+  // A database that lost its secret must not get another: no password in it would match.
+  if (*version > 0) return false;
+
+  if (Status status = env->MakeDir(data_dir + "/run"); !status.ok()) return Error(status);
+  std::string secret(32, '\0');
+  env->Random(secret.data(), secret.size());
+  if (Status status = MakeSecret(data_dir, secret); !status.ok()) return Error(status);
+  if (Status status = db->Exec("PRAGMA journal_mode = WAL"); !status.ok()) return Error(status);
+  if (Status status = Configure(&*db); !status.ok()) return Error(status);
+  if (Status status = Migrate(&*db, path); !status.ok()) return Error(status);
+  return true;
+}
+
+Result<std::unique_ptr<Directory>> Directory::Open(const std::string& data_dir, Env* env) {
+  std::string path = DatabasePath(data_dir);
+  Status never_made(Code::kNotFound, "no Parley directory in " + data_dir +
+                                         ": make one with 'parleyctl --data " + data_dir +
+                                         " init'");
+  std::error_code error;
+  if (std::filesystem::file_size(path, error) == 0 || error) {
+    if (error == std::errc::permission_denied) {
+      return Error(Code::kIoError, path + ": " + error.message());
+    }
+    return Error(never_made);
+  }
+  Result<DataDirLock> lock = DataDirLock::Take(data_dir);
+  if (!lock) return Error(lock.error());
+  Result<SqliteDb> writer = SqliteDb::Open(path, SqliteDb::Mode::kReadWrite);
+  if (!writer) return Error(writer.error());
+  if (Status status = Configure(&*writer); !status.ok()) return Error(status);
+  Result<int64_t> version = writer->QueryInt("PRAGMA user_version");
+  if (!version) return Error(version.error());
+  if (*version == 0) return Error(never_made);
+  if (Status status = Migrate(&*writer, path); !status.ok()) return Error(status);
+  Result<SqliteDb> reader = SqliteDb::Open(path, SqliteDb::Mode::kReadOnly);
+  if (!reader) return Error(reader.error());
+
+  auto directory = std::make_unique<SqliteDirectory>(env, std::move(*lock), std::move(*writer),
+                                                     std::move(*reader));
+  if (Status status = directory->Load(); !status.ok()) return Error(status);
+  return directory;
+}
+
+}  // namespace parley
