@@ -1,0 +1,154 @@
+#include "storage/record.h"
+
+#include "tests/catch.h"
+#include "tests/storage/record_gen.h"
+
+namespace parley {
+namespace {
+
+std::string Encode(const Record& record) {
+  std::string bytes;
+  EncodeRecord(record, &bytes);
+  return bytes;
+}
+
+std::string Hex(std::string_view bytes) {
+  std::string hex;
+  for (unsigned char byte : bytes) {
+    hex += "0123456789abcdef"[byte >> 4];
+    hex += "0123456789abcdef"[byte & 15];
+  }
+  return hex;
+}
+
+// Whatever stands there: an error, or a record whose encoding is exactly what was taken.
+void CheckDecodesExactlyOrNotAtAll(std::string_view bytes) {
+  std::string_view rest = bytes;
+  Result<Record> record = DecodeRecord(&rest);
+  if (!record) {
+    RC_ASSERT(record.error().code() == Code::kCorruption);
+  } else {
+    RC_ASSERT(Encode(*record) == bytes.substr(0, bytes.size() - rest.size()));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("every record decodes to what was encoded, and leaves what follows") {
+  CHECK(rc::check([](const Record& record, const std::string& more) {
+    std::string bytes = Encode(record) + more;
+    std::string_view rest = bytes;
+    Result<Record> decoded = DecodeRecord(&rest);
+    RC_ASSERT(decoded.has_value());
+    RC_ASSERT(*decoded == record);
+    RC_ASSERT(rest == more);
+  }));
+}
+
+TEST_CASE("a record that ends early is corruption, wherever it ends") {
+  CHECK(rc::check([](const Record& record) {
+    std::string bytes = Encode(record);
+    for (size_t size = 0; size < bytes.size(); ++size) {
+      std::string_view rest = std::string_view(bytes).substr(0, size);
+      Result<Record> decoded = DecodeRecord(&rest);
+      RC_ASSERT(!decoded && decoded.error().code() == Code::kCorruption);
+    }
+  }));
+}
+
+TEST_CASE("a damaged record is refused or is the encoding of another one") {
+  CHECK(rc::check([](const Record& record, uint8_t flip) {
+    std::string bytes = Encode(record);
+    size_t at = *rc::gen::inRange<size_t>(0, bytes.size());
+    bytes[at] = static_cast<char>(bytes[at] ^ flip);
+    CheckDecodesExactlyOrNotAtAll(bytes);
+  }));
+}
+
+TEST_CASE("garbage is refused or is the encoding of a record") {
+  CHECK(rc::check([](const std::string& garbage) {
+    uint8_t kind = *rc::gen::inRange<uint8_t>(0, 6);
+    CheckDecodesExactlyOrNotAtAll(std::string(1, static_cast<char>(kind)) + garbage);
+  }));
+}
+
+TEST_CASE("the bytes of records are these, for ever") {
+  MessageRecord message;
+  message.from = UserId("alice");
+  message.to = UserId("bob");
+  message.from_seq = Seq(1);
+  message.to_seq = Seq(300);
+  message.ts_ms = 1764000000123;
+  message.id = "7f3a";
+  message.body = "\"hi\"";
+  message.content_hash = 0x0123456789abcdef;
+  CHECK(Hex(Encode(message)) ==
+        "01"
+        "05616c696365"
+        "03626f62"
+        "01"
+        "ac02"
+        "fbd0dfb4ab33"
+        "00"
+        "0437663361"
+        "0422686922"
+        "efcdab8967452301");
+
+  message.type = MessageType::kReaction;
+  message.ref = MessageRef{UserId("bob"), "c0de", Seq(7), Seq(8)};
+  CHECK(Hex(Encode(message)) ==
+        "01"
+        "05616c696365"
+        "03626f62"
+        "01"
+        "ac02"
+        "fbd0dfb4ab33"
+        "83"
+        "0437663361"
+        "0422686922"
+        "03626f62"
+        "0463306465"
+        "07"
+        "08"
+        "efcdab8967452301");
+
+  CHECK(Hex(Encode(DeviceCursorRecord{UserId("bob"), DeviceId("bob:tab"), Seq(2), 5})) ==
+        "02"
+        "03626f62"
+        "07626f623a746162"
+        "02"
+        "05");
+  CHECK(Hex(Encode(MarksRecord{UserId("bob"), Seq(9), Seq(8)})) ==
+        "03"
+        "03626f62"
+        "09"
+        "08");
+  CHECK(Hex(Encode(PeerMarksRecord{UserId("bob"), UserId("eve"), Seq(9), Seq(), -1})) ==
+        "04"
+        "03626f62"
+        "03657665"
+        "09"
+        "00"
+        "ffffffffffffffffff01");
+}
+
+TEST_CASE("what breaks a rule of the grammar is corruption and says which") {
+  auto why = [](std::string_view bytes) {
+    Result<Record> record = DecodeRecord(&bytes);
+    REQUIRE_FALSE(record.has_value());
+    CHECK(record.error().code() == Code::kCorruption);
+    return record.error().message();
+  };
+  using namespace std::string_literals;
+  CHECK(why("") == "a record ends early");
+  CHECK(why("\0\3bob\1\1"s) == "a record is of an unknown kind");
+  CHECK(why("\5\3bob\1\1"s) == "a record is of an unknown kind");
+  CHECK(why("\3\0\1\1"s) == "a record holds a length out of range");  // no id
+  CHECK(why("\3\x41"s + std::string(65, 'a') + "\1\1") == "a record holds a length out of range");
+  CHECK(why("\3\3bob\x81\x00\1"s) == "a record holds a number that is too long");  // 1
+  CHECK(why("\3\3bob\xff\xff\xff\xff\xff\xff\xff\xff\xff\2\1"s) ==                 // 2^64
+        "a record holds a number that is too long");
+  CHECK(why("\1\1a\1b\1\1\1\4\1m\0\0\0\0\0\0\0\0\0"s) == "a record holds an unknown message type");
+}
+
+}  // namespace parley
