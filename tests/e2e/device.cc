@@ -92,16 +92,28 @@ Json Device::ReceiveFrom(const std::string& sender) {
   return Json::parse(NextWhere(from, "message from " + sender).payload);
 }
 
-Json Device::Ask(const std::string& method, Json members) {
+std::string Device::StartAsk(const std::string& method, Json members) {
   const std::string rid = FreshId();
   members["rid"] = rid;
   Publish("ask/" + method, members.dump());
+  return rid;
+}
+
+std::string Device::AwaitAnswer(const std::string& rid) {
   const auto answer = [&](const MqttMessage& message) {
     return message.topic == answers() && Has(Parsed(message.payload), "rid", rid);
   };
-  Json object = Json::parse(NextWhere(answer, "answer to " + method).payload);
-  object.erase("rid");
-  return object;
+  return NextWhere(answer, "answer to rid " + rid).payload;
+}
+
+std::string Device::AskText(const std::string& method, Json members) {
+  return AwaitAnswer(StartAsk(method, std::move(members)));
+}
+
+Json Device::Ask(const std::string& method, Json members) {
+  Json answer = Json::parse(AskText(method, std::move(members)));
+  answer.erase("rid");
+  return answer;
 }
 
 Json Device::AskDone(const std::string& method, Json members) {
@@ -145,6 +157,11 @@ std::vector<MqttMessage> Device::ArrivedByNow() {
            Has(Parsed(message.payload), "id", id);
   };
   NextWhere(marker, "marker");
+  return Arrived("#");
+}
+
+std::vector<MqttMessage> Device::ArrivedByAnswer() {
+  AskText("sync", {{"limit", 1}});
   return Arrived("#");
 }
 

@@ -65,6 +65,11 @@ class Device : public MqttClient {
   Json Ask(const std::string& method, Json members = Json::object());
   // The same, which must be ok.
   Json AskDone(const std::string& method, Json members = Json::object());
+  // The answer as it came, rid and all.
+  std::string AskText(const std::string& method, Json members = Json::object());
+  // Asks without waiting and returns the rid; AwaitAnswer waits for its answer.
+  std::string StartAsk(const std::string& method, Json members = Json::object());
+  std::string AwaitAnswer(const std::string& rid);
   // The next error that is not the answer to an ask.
   Json NextError();
   // The next outcome that is not the answer to an ask: an error or {"ok":true,...}.
@@ -80,6 +85,8 @@ class Device : public MqttClient {
   // whoever caused it. Returns what had arrived on any topic and was not taken yet; the marker
   // itself takes one number of the user's log.
   std::vector<MqttMessage> ArrivedByNow();
+  // The same by a request, which takes no number: all that came of what the engine did before it.
+  std::vector<MqttMessage> ArrivedByAnswer();
 
  private:
   std::string FreshId();
