@@ -57,14 +57,14 @@ struct LogOptions {
 };
 
 struct LogFigures {
-  uint64_t commits = 0;          // fdatasyncs of batches
-  uint64_t transactions = 0;     // committed
-  uint64_t journal_bytes = 0;    // held in segments now
+  uint64_t commits = 0;        // fdatasyncs of batches
+  uint64_t transactions = 0;   // committed
+  uint64_t journal_bytes = 0;  // held in segments now
   uint64_t journal_errors = 0;
   uint64_t store_retries = 0;
-  uint64_t dead_letters = 0;     // transactions waiting in dead-letter logs
+  uint64_t dead_letters = 0;  // transactions waiting in dead-letter logs
   uint64_t stores_down = 0;
-  uint64_t unapplied = 0;        // committed, not yet applied by every store
+  uint64_t unapplied = 0;  // committed, not yet applied by every store
 };
 
 class Log {

@@ -4,17 +4,28 @@ namespace parley {
 
 std::string_view CodeName(Code code) {
   switch (code) {
-    case Code::kOk: return "ok";
-    case Code::kBadRequest: return "bad_request";
-    case Code::kTooLarge: return "too_large";
-    case Code::kDenied: return "denied";
-    case Code::kNotFound: return "not_found";
-    case Code::kConflict: return "conflict";
-    case Code::kQuota: return "quota";
-    case Code::kBusy: return "busy";
-    case Code::kUnavailable: return "unavailable";
-    case Code::kCorruption: return "corruption";
-    case Code::kIoError: return "io_error";
+    case Code::kOk:
+      return "ok";
+    case Code::kBadRequest:
+      return "bad_request";
+    case Code::kTooLarge:
+      return "too_large";
+    case Code::kDenied:
+      return "denied";
+    case Code::kNotFound:
+      return "not_found";
+    case Code::kConflict:
+      return "conflict";
+    case Code::kQuota:
+      return "quota";
+    case Code::kBusy:
+      return "busy";
+    case Code::kUnavailable:
+      return "unavailable";
+    case Code::kCorruption:
+      return "corruption";
+    case Code::kIoError:
+      return "io_error";
   }
   return "unknown";
 }

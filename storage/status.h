@@ -52,7 +52,9 @@ using Result = tl::expected<T, Status>;
 inline tl::unexpected<Status> Error(Code code, std::string message) {
   return tl::make_unexpected(Status(code, std::move(message)));
 }
-inline tl::unexpected<Status> Error(Status status) { return tl::make_unexpected(std::move(status)); }
+inline tl::unexpected<Status> Error(Status status) {
+  return tl::make_unexpected(std::move(status));
+}
 
 }  // namespace parley
 
