@@ -36,9 +36,9 @@ namespace parley {
 
 struct LevelDbOptions {
   std::string path;
-  leveldb::Env* env = nullptr;                  // null: LevelDB's own; outlives the store
-  std::shared_ptr<leveldb::Cache> block_cache;  // null: LevelDB's own of 8 MiB
-  bool create = false;                          // make the store where there is none
+  leveldb::Env* env = nullptr;                    // null: LevelDB's own; outlives the store
+  std::shared_ptr<leveldb::Cache> block_cache{};  // null: LevelDB's own of 8 MiB
+  bool create = false;                            // make the store where there is none
 };
 
 class LevelDbStore : public MessageStore {
