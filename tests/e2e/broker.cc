@@ -227,6 +227,16 @@ void Broker::OwnDataDirectory() const {
   for (const auto& entry : fs::recursive_directory_iterator(data_dir())) give(entry.path());
 }
 
+// Started by root, the broker loads the plugin as user mosquitto, who may not be let into the
+// folders above the build: it gets a copy beside its configuration.
+fs::path Broker::ReachablePlugin() const {
+  const fs::path plugin = EnvironmentOr("PARLEY_PLUGIN", PARLEY_DEFAULT_PLUGIN);
+  if (geteuid() != 0) return plugin;
+  const fs::path copy = dir_ / "mosquitto_parley.so";
+  fs::copy_file(plugin, copy, fs::copy_options::skip_existing);
+  return copy;
+}
+
 void Broker::WriteConfiguration() const {
   std::vector<std::pair<std::string, std::string>> options;
   if (config_.plugin) {
@@ -243,7 +253,7 @@ void Broker::WriteConfiguration() const {
     if (!IsPluginOption(name)) out << name << ' ' << value << '\n';
   }
   if (config_.plugin) {
-    out << "plugin " << EnvironmentOr("PARLEY_PLUGIN", PARLEY_DEFAULT_PLUGIN) << '\n';
+    out << "plugin " << ReachablePlugin().string() << '\n';
     for (const auto& [name, value] : options) {
       if (IsPluginOption(name)) out << name << ' ' << value << '\n';
     }

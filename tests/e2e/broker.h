@@ -97,6 +97,7 @@ class Broker {
  private:
   void MakeDirectories();
   void OwnDataDirectory() const;
+  std::filesystem::path ReachablePlugin() const;
   void WriteConfiguration() const;
   void Spawn();
   bool Serves() const;
