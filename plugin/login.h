@@ -1,0 +1,205 @@
+// Decides logins without ever holding up the broker's thread for longer than login_wait_ms.
+//
+// A token, a login that was verified before and a repeated wrong password are decided at once, in
+// microseconds. Any other password takes milliseconds to verify and is a job for a worker thread;
+// the broker's thread waits for it where the worker is idle and the waiting budget allows, and
+// else gets kPending: the plugin lets the client in, delivers nothing, holds what it sends, and
+// learns the verdict from TakeVerdicts in its tick.
+//
+// Guessing: after kFreeFailures wrong passwords for a user from an address each further try is
+// refused unseen until a delay has passed that doubles from 1 s to 60 s. A verified login (same
+// password) and tokens go through meanwhile. Unknown and disabled accounts and those without a
+// password are hashed, slowed and refused as if the password was wrong.
+//
+// Owner: the plugin. Threads: Check and TakeVerdicts on the broker's thread; the wake callback is
+// called on a worker's. Knows no Mosquitto.
+// Limits: pending_max logins under way (more are refused: kBusy); about kVerifiedMax verified
+// logins remembered, in memory only, as keyed fingerprints; each is forgotten with the account's
+// generation (new password, disabled).
+#ifndef PARLEY_PLUGIN_LOGIN_H_
+#define PARLEY_PLUGIN_LOGIN_H_
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "storage/credentials.h"
+#include "storage/directory.h"
+#include "storage/env.h"
+
+namespace parley {
+
+enum class LoginRefusal {
+  kNone,
+  kBadUser,        // not a user id
+  kWrongPassword,  // or an unknown account: a client must not learn which
+  kDisabled,
+  kBadToken,  // malformed, forged, of another user, expired or voided
+  kSlowed,    // too many wrong passwords; try later
+  kBusy,      // too many logins at once; try again
+};
+
+// For the log: "wrong_password".
+std::string_view LoginRefusalName(LoginRefusal refusal);
+
+struct LoginResult {
+  enum class Kind { kAccepted, kRefused, kPending };
+  Kind kind = Kind::kRefused;
+
+  // kAccepted
+  Account account;
+  // parleyctl by the directory's secret, as kControlUser: no account, may use $CONTROL only.
+  bool control = false;
+  int64_t expires_s = 0;  // the token's end, since the Unix epoch; 0: never
+
+  LoginRefusal refusal = LoginRefusal::kNone;  // kRefused
+  uint64_t ticket = 0;                         // kPending
+};
+
+struct LoginOptions {
+  int64_t wait_ms = 4;        // 0: the broker's thread never waits
+  size_t pending_max = 1000;  // logins under way
+  size_t workers = 1;
+};
+
+// Remembers about `max` values by fingerprint, the most recently used: two maps, of which the older
+// is dropped when the younger is half of that.
+template <class Value>
+class FingerprintCache {
+ public:
+  explicit FingerprintCache(size_t max) : half_(max / 2) {}
+
+  // Valid until the next call.
+  Value* Find(const Fingerprint& key) {
+    if (auto it = young_.find(key); it != young_.end()) return &it->second;
+    auto it = old_.find(key);
+    return it == old_.end() ? nullptr : &Put(key, it->second);
+  }
+  Value& Put(const Fingerprint& key, Value value) {
+    if (young_.size() >= half_) {
+      old_ = std::move(young_);
+      young_.clear();
+    }
+    return young_.insert_or_assign(key, std::move(value)).first->second;
+  }
+  void Erase(const Fingerprint& key) {
+    young_.erase(key);
+    old_.erase(key);
+  }
+  size_t size() const { return young_.size() + old_.size(); }
+
+ private:
+  const size_t half_;
+  std::unordered_map<Fingerprint, Value> young_;
+  std::unordered_map<Fingerprint, Value> old_;
+};
+
+class LoginGate {
+ public:
+  static constexpr size_t kVerifiedMax = 200000;
+  static constexpr uint32_t kFreeFailures = 5;
+  static constexpr int64_t kDelayFirstMs = 1000;
+  static constexpr int64_t kDelayMaxMs = 60000;
+  static constexpr int64_t kForgetFailuresMs = 15 * 60 * 1000;
+  // The broker's thread waits at most this much in a second: half of it at once, the other half
+  // as it comes back.
+  static constexpr int64_t kWaitUsPerSecond = 250000;
+
+  struct Verdict {
+    uint64_t ticket;
+    LoginResult result;  // kAccepted or kRefused
+  };
+
+  // All must outlive the gate. `wake` is called after a verdict has been added.
+  LoginGate(const LoginOptions& options, Directory* directory, const Credentials* credentials,
+            Env* env, std::function<void()> wake);
+  ~LoginGate();  // pending logins get no verdict
+  LoginGate(const LoginGate&) = delete;
+  LoginGate& operator=(const LoginGate&) = delete;
+
+  // `may_pend` false: refuse (kBusy) rather than answer kPending; the verdict is remembered, so
+  // that a second try is decided at once. For a client whose acceptance can't be taken back, such
+  // as one that takes over the session of a connected device.
+  LoginResult Check(std::string_view user, std::string_view password, std::string_view address,
+                    bool may_pend = true);
+
+  std::vector<Verdict> TakeVerdicts();
+
+  // Logins whose verdict is still to come.
+  size_t pending() const;
+
+ private:
+  struct Failures {
+    uint32_t count = 0;
+    uint32_t in_flight = 0;
+    int64_t last_ms = 0;
+  };
+
+  struct Job {
+    UserId user;
+    std::string password;
+    Fingerprint login;   // user and password
+    Fingerprint source;  // user and address
+    size_t callers = 1;
+    std::vector<uint64_t> tickets;
+    uint32_t generation = 0;  // of the account that was verified
+    bool waited_for = false;
+    std::optional<LoginResult> result;
+  };
+
+  using Lock = std::unique_lock<std::mutex>;
+
+  LoginResult CheckToken(std::string_view user, std::string_view token) const;
+  std::optional<LoginResult> Remembered(const Fingerprint& login,
+                                        const std::optional<Account>& account);
+  bool Slowed(const Fingerprint& source);
+  LoginResult Pend(Job* job, bool may_pend);
+  void WaitFor(Job* job, Lock* lock);
+  void RefillBudget();
+
+  void Work();
+  LoginResult Verify(Job* job);
+  void Remember(const Job& job, const LoginResult& result);
+  // True if somebody must be woken.
+  bool Conclude(Job* job, const LoginResult& result);
+
+  const LoginOptions options_;
+  Directory* const directory_;
+  const Credentials* const credentials_;
+  Env* const env_;
+  const std::function<void()> wake_;
+
+  // Guarded by mutex_, which is never held during I/O or hashing.
+  mutable std::mutex mutex_;
+  std::condition_variable work_;
+  std::condition_variable done_;
+  bool stop_ = false;
+  std::deque<std::shared_ptr<Job>> queue_;
+  std::unordered_map<Fingerprint, std::shared_ptr<Job>> jobs_;  // queued or being verified
+  size_t callers_ = 0;
+  FingerprintCache<uint32_t> verified_;  // the account's generation
+  FingerprintCache<uint32_t> wrong_;     // likewise, 0 for an account that is not there
+  FingerprintCache<Failures> failures_;  // by source
+  std::vector<Verdict> verdicts_;
+  uint64_t last_ticket_ = 0;
+
+  // The broker's thread only.
+  int64_t budget_us_ = kWaitUsPerSecond / 2;
+  int64_t budget_at_us_;
+
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_PLUGIN_LOGIN_H_
