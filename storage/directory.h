@@ -106,6 +106,8 @@ class Directory {
   virtual std::optional<ApiKey> FindKey(const KeyName& name) const = 0;
   virtual std::vector<ApiKey> Keys() const = 0;  // sorted by name
   virtual size_t user_count() const = 0;
+  // What AddUser says of an id or a key, without looking whether the user exists.
+  virtual Status CheckNew(const NewUser& user) const = 0;
 
   // --- I/O: accounts ---
   // kConflict: the id exists. kNotFound: no such key. kBadRequest: not an id.

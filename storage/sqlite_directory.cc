@@ -99,6 +99,7 @@ class SqliteDirectory final : public Directory {
   std::optional<ApiKey> FindKey(const KeyName& name) const override { return table_.FindKey(name); }
   std::vector<ApiKey> Keys() const override { return table_.Keys(); }
   size_t user_count() const override { return table_.size(); }
+  Status CheckNew(const NewUser& user) const override;
 
   Status AddUser(const NewUser& user) override;
   Result<std::vector<bool>> ImportUsers(std::span<const NewUser> users) override;
@@ -121,7 +122,6 @@ class SqliteDirectory final : public Directory {
  private:
   Status LoadKeys();
   Status LoadAccounts();
-  Status CheckNew(const NewUser& user) const;
   // Inserts those that don't exist, in one transaction; the answer tells which it was.
   Result<std::vector<bool>> Insert(std::span<const NewUser> users, int64_t now_ms);
   Status ForgetDevices(const UserId& user);
