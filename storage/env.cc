@@ -86,11 +86,15 @@ class PosixEnv : public Env {
   }
 
   Result<std::string> ReadFile(const std::string& path) override {
+    return ReadStart(path, SIZE_MAX);
+  }
+
+  Result<std::string> ReadStart(const std::string& path, size_t bytes_max) override {
     Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (fd.get() < 0) return Error(Failure("open", path, errno));
     struct stat about;
     if (::fstat(fd.get(), &about) != 0) return Error(Failure("fstat", path, errno));
-    std::string data(static_cast<size_t>(about.st_size), '\0');
+    std::string data(std::min(static_cast<size_t>(about.st_size), bytes_max), '\0');
     size_t have = 0;
     while (have < data.size()) {
       const ssize_t n = ::read(fd.get(), data.data() + have, data.size() - have);
@@ -191,6 +195,12 @@ Status WriteWhole(Env* env, const std::string& path, std::string_view data) {
 Env* Env::Posix() {
   static PosixEnv env;
   return &env;
+}
+
+Result<std::string> Env::ReadStart(const std::string& path, size_t bytes_max) {
+  auto data = ReadFile(path);
+  if (data && data->size() > bytes_max) data->resize(bytes_max);
+  return data;
 }
 
 Status Env::ReplaceFile(const std::string& path, std::string_view data) {

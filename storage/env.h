@@ -40,6 +40,8 @@ class Env {
   virtual Result<std::unique_ptr<WritableFile>> OpenWritable(const std::string& path) = 0;
   // kNotFound where there is no such file.
   virtual Result<std::string> ReadFile(const std::string& path) = 0;
+  // Its first bytes, `bytes_max` at most.
+  virtual Result<std::string> ReadStart(const std::string& path, size_t bytes_max);
   virtual bool Exists(const std::string& path) = 0;
   virtual Result<std::vector<std::string>> List(const std::string& dir) = 0;  // names, sorted
   virtual Status MakeDir(const std::string& dir) = 0;  // no error where it exists

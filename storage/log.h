@@ -14,11 +14,15 @@
 // Failures
 // - The journal can't take a batch (full disk, I/O error) and it is certain that nothing of it can
 //   be read back: Listener::Failed(first, last) is called for it and all batches queued behind it,
-//   and nothing is committed until the caller has called Resume(). The caller's numbers go on from
-//   the last committed one.
+//   and nothing is committed until the caller has called Resume(); what is appended in between is
+//   part of the failure and is dropped. The caller's numbers go on from the last committed one.
 // - It is not certain (a failed fdatasync may have written or not): the batch is kept and written
 //   again into a new segment whose header voids the uncertain tail, with growing delays, until it
 //   is committed; journal_ok() is false meanwhile.
+// - durability interval: what is committed reaches the stores once it is synced, so that no store
+//   ever knows what the journal lost; WaitApplied doesn't wait for the interval, it asks for the
+//   sync. Under os, a store may after a power cut know more than the journal, or more than another
+//   store.
 // - A store fails: its writer retries (retry_max times, retry_ms doubling), then the store is down:
 //   its records go to the dead-letter log, store_ok(user) is false, reads answer kUnavailable, and
 //   a probe replays the dead letters in order when the store works again.
@@ -26,6 +30,7 @@
 #define PARLEY_STORAGE_LOG_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -54,6 +59,11 @@ struct LogOptions {
   int retry_max = 5;
   size_t store_queue_bytes_max = 64 << 20;  // a slow store holds the committer back past this
   uint64_t store_cache_bytes = 64 << 20;    // LevelDB block cache, all stores together
+
+  // Opens a store, makes it where `create`. Empty: LevelDB.
+  std::function<Result<std::unique_ptr<MessageStore>>(int store, const std::string& path,
+                                                      bool create)>
+      open_store;
 };
 
 struct LogFigures {
@@ -69,7 +79,8 @@ struct LogFigures {
 
 class Log {
  public:
-  // Called by the committer thread, in order, never concurrently. Must not block for long.
+  // Committed and Failed are called by the committer thread, in order; the others by any of the
+  // log's threads, also from within Open. Must not block for long, nor call the log.
   class Listener {
    public:
     virtual ~Listener() = default;
@@ -77,13 +88,15 @@ class Log {
     virtual void Failed(Lsn first, Lsn last, const Status& why) = 0;
     // A store went down or came back: ask store_ok again.
     virtual void StoresChanged() = 0;
-    virtual void LogLine(const std::string& line) = 0;  // logfmt; any of the log's threads
+    virtual void LogLine(const std::string& line) = 0;  // logfmt
   };
 
   // Opens or makes the directory, recovers (dead letters and journal into the stores) and starts
   // the threads. Errors name the file and what to do. The listener outlives the log.
   static Result<std::unique_ptr<Log>> Open(const LogOptions& options, Env* env, Listener* listener);
-  virtual ~Log() = default;  // commits and applies what was appended, syncs the stores, stops
+  // Commits and applies what was appended, syncs the stores, stops. Where the disk refuses, what
+  // couldn't be committed was neither Committed nor Failed, and may be there after the next Open.
+  virtual ~Log() = default;
 
   // Queues the batch; its transactions must ascend from next_lsn() without gaps. Never blocks.
   virtual void Append(std::vector<Transaction> batch) = 0;

@@ -83,6 +83,21 @@ struct Transaction {
   std::vector<Record> records;
 };
 
+// Calls visit(user) for each user whose log or state the record changes; they may be the same.
+template <class Visit>
+void ForEachUser(const Record& record, Visit visit) {
+  if (const auto* message = std::get_if<MessageRecord>(&record)) {
+    visit(message->from);
+    visit(message->to);
+  } else if (const auto* cursor = std::get_if<DeviceCursorRecord>(&record)) {
+    visit(cursor->user);
+  } else if (const auto* marks = std::get_if<MarksRecord>(&record)) {
+    visit(marks->user);
+  } else {
+    visit(std::get<PeerMarksRecord>(record).user);
+  }
+}
+
 // Appends the encoding of the record (its kind, then its fields) to *out. User and message ids must
 // be of 1–64 bytes, device ids of at most 65,535: the decoder takes no others.
 void EncodeRecord(const Record& record, std::string* out);

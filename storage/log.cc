@@ -1,0 +1,654 @@
+// The committer, and how it is tied to journal and store writers. log.h has the rules.
+#include "storage/log.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "storage/dead_letter.h"
+#include "storage/journal.h"
+#include "storage/leveldb_store.h"
+#include "storage/shard_map.h"
+#include "storage/store_writer.h"
+
+namespace parley {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr size_t kGroupBytesMax = 4 << 20;      // of one frame, one write
+constexpr size_t kUnsyncedBytesMax = 16 << 20;  // durability interval: past it, a sync is due
+constexpr int64_t kRetryMsMax = 5'000;
+
+// About what it takes in memory and in the journal.
+size_t BytesOf(const Transaction& transaction) {
+  size_t bytes = sizeof(Transaction);
+  for (const Record& record : transaction.records) {
+    bytes += sizeof(Record);
+    if (const auto* message = std::get_if<MessageRecord>(&record)) {
+      bytes += message->body.size() + message->id.size();
+    }
+  }
+  return bytes;
+}
+
+std::string Hex(uint64_t value) {
+  char text[17];
+  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(value));
+  return text;
+}
+
+std::string JournalDir(const std::string& data_dir) { return data_dir + "/journal"; }
+std::string DeadLetterDir(const std::string& data_dir) { return data_dir + "/deadletter"; }
+
+// What recovery has found and brought together; the log takes over from here.
+struct Recovered {
+  std::string epoch;
+  ShardMap shards{1};
+  std::unique_ptr<Journal> journal;
+  std::vector<std::shared_ptr<MessageStore>> stores;
+  std::vector<DeadLetters> dead_letters;
+};
+
+// Opens everything in a data directory and brings the stores up to the journal's end.
+class Recovery {
+ public:
+  Recovery(const LogOptions& options, Env* env, Log::Listener* listener)
+      : options_(options), env_(env), listener_(listener) {}
+
+  Result<Recovered> Run() {
+    Status status = MakeDirs();
+    if (status.ok()) status = OpenJournal();
+    if (status.ok()) status = ReadShards();
+    if (status.ok()) status = OpenStores();
+    if (status.ok()) status = ReadEpoch();
+    if (status.ok()) status = CatchUp();
+    if (status.ok()) status = SyncStores();
+    if (!status.ok()) return Error(std::move(status));
+    return std::move(out_);
+  }
+
+ private:
+  Status MakeDirs() {
+    Status status;
+    for (const std::string& dir :
+         {options_.data_dir, JournalDir(options_.data_dir), DeadLetterDir(options_.data_dir)}) {
+      if (status.ok()) status = env_->MakeDir(dir);
+    }
+    return status.ok() ? env_->SyncDir(options_.data_dir) : status;
+  }
+
+  Status OpenJournal() {
+    JournalOptions options;
+    options.dir = JournalDir(options_.data_dir);
+    options.segment_bytes = options_.journal_segment_bytes;
+    options.bytes_max = options_.journal_bytes_max;
+    options.unsynced = options_.durability == Durability::kOs;
+    Log::Listener* listener = listener_;
+    auto journal = Journal::Open(options, env_,
+                                 [listener](const std::string& line) { listener->LogLine(line); });
+    if (!journal) return journal.error();
+    out_.journal = std::move(*journal);
+    fresh_ = out_.journal->bytes() == 0;
+    return Status();
+  }
+
+  // A directory is new until its journal has a segment: only then may anything be made in it.
+  Status ReadShards() {
+    auto shards = ShardMap::Read(env_, options_.data_dir);
+    if (shards) {
+      out_.shards = std::move(*shards);
+      return Status();
+    }
+    if (shards.error().code() != Code::kNotFound || !fresh_) return shards.error();
+    out_.shards = ShardMap(options_.stores);
+    Status status;
+    for (int store = 0; status.ok() && store < options_.stores; ++store) {
+      status = env_->MakeDir(ShardMap::StoreDir(options_.data_dir, store));
+    }
+    if (status.ok()) status = env_->SyncDir(options_.data_dir);
+    return status.ok() ? out_.shards.Write(env_, options_.data_dir) : status;
+  }
+
+  Status OpenStores() {
+    auto cache = LevelDbStore::NewBlockCache(options_.store_cache_bytes);
+    for (int store = 0; store < out_.shards.stores(); ++store) {
+      const std::string path = ShardMap::StoreDir(options_.data_dir, store);
+      auto opened = OpenStore(store, path, cache);
+      if (!opened) return opened.error();
+      out_.stores.push_back(std::move(*opened));
+      if (fresh_) {
+        Status status = env_->SyncDir(path);
+        if (!status.ok()) return status;
+      }
+      auto dead = DeadLetters::Open(env_, DeadLetterDir(options_.data_dir), store);
+      if (!dead) return dead.error();
+      out_.dead_letters.push_back(std::move(*dead));
+    }
+    return Status();
+  }
+
+  Result<std::unique_ptr<MessageStore>> OpenStore(int store, const std::string& path,
+                                                  const std::shared_ptr<leveldb::Cache>& cache) {
+    if (options_.open_store) return options_.open_store(store, path, fresh_);
+    LevelDbOptions options;
+    options.path = path;
+    options.block_cache = cache;
+    options.create = fresh_;
+    auto opened = LevelDbStore::Open(options);
+    if (!opened) return Error(std::move(opened.error()));
+    return std::unique_ptr<MessageStore>(std::move(*opened));
+  }
+
+  Status ReadEpoch() {
+    const std::string path = options_.data_dir + "/epoch";
+    auto text = env_->ReadFile(path);
+    if (text && !text->empty()) {
+      out_.epoch = text->substr(0, text->find('\n'));
+      return Status();
+    }
+    if (!text && text.error().code() != Code::kNotFound) return text.error();
+    uint64_t random;
+    env_->Random(&random, sizeof(random));
+    out_.epoch = Hex(random);
+    return env_->ReplaceFile(path, out_.epoch + "\n");
+  }
+
+  // Dead letters first, then what the journal has past them.
+  Status CatchUp() {
+    Lsn behind(UINT64_MAX);
+    Lsn ahead;
+    for (size_t i = 0; i < out_.stores.size(); ++i) {
+      auto applied = out_.stores[i]->Applied();
+      if (!applied) return Named(i, applied.error());
+      applied_.push_back(*applied);
+      Status status = ApplyDeadLetters(i);
+      if (!status.ok()) return Named(i, status);
+      behind = std::min(behind, applied_[i]);
+      ahead = std::max(ahead, applied_[i]);
+    }
+    if (ahead > out_.journal->last()) return StoresAreAhead(ahead);
+    return out_.journal->Read(behind, out_.journal->last(), [&](std::vector<Transaction> found) {
+      Status status;
+      for (size_t i = 0; status.ok() && i < out_.stores.size(); ++i) {
+        status = Apply(i, found);
+        if (!status.ok()) status = Named(i, status);
+      }
+      return status;
+    });
+  }
+
+  Status ApplyDeadLetters(size_t i) {
+    return out_.dead_letters[i].Read(
+        [&](std::vector<Transaction> letters) { return Apply(i, letters); });
+  }
+
+  Status Apply(size_t i, const std::vector<Transaction>& transactions) {
+    std::vector<const Transaction*> missing;
+    for (const Transaction& transaction : transactions) {
+      if (transaction.lsn > applied_[i]) missing.push_back(&transaction);
+    }
+    if (missing.empty()) return Status();
+    applied_[i] = missing.back()->lsn;
+    return out_.stores[i]->Apply(missing, Mine(i));
+  }
+
+  std::function<bool(const UserId&)> Mine(size_t i) {
+    return
+        [this, i](const UserId& user) { return out_.shards.StoreOf(user) == static_cast<int>(i); };
+  }
+
+  // Only durability os lets that happen.
+  Status StoresAreAhead(Lsn ahead) {
+    const std::string what = "the stores know transactions up to " + std::to_string(ahead.value()) +
+                             ", the journal only to " +
+                             std::to_string(out_.journal->last().value());
+    if (!out_.journal->last_unsynced() && !fresh_) {
+      return Status(Code::kCorruption, JournalDir(options_.data_dir) + ": " + what +
+                                           "; restore the directory from a backup");
+    }
+    if (fresh_) {
+      return Status(Code::kCorruption, JournalDir(options_.data_dir) +
+                                           ": the journal is missing, but the stores aren't empty; "
+                                           "restore the directory from a backup");
+    }
+    listener_->LogLine("log event=jump reason=\"" + what + "\"");
+    out_.journal->JumpTo(ahead);
+    return Status();
+  }
+
+  Status SyncStores() {
+    const Transaction mark{out_.journal->last(), {}};
+    const std::vector<const Transaction*> transactions{&mark};
+    for (size_t i = 0; i < out_.stores.size(); ++i) {
+      Status status;
+      if (applied_[i] < mark.lsn) status = out_.stores[i]->Apply(transactions, Mine(i));
+      if (status.ok()) status = out_.stores[i]->Sync();
+      if (status.ok()) status = out_.dead_letters[i].Clear();
+      if (!status.ok()) return Named(i, status);
+    }
+    return Status();
+  }
+
+  Status Named(size_t i, const Status& status) {
+    return Status(status.code(), ShardMap::StoreDir(options_.data_dir, static_cast<int>(i)) + ": " +
+                                     status.message());
+  }
+
+  const LogOptions& options_;
+  Env* const env_;
+  Log::Listener* const listener_;
+  bool fresh_ = false;
+  std::vector<Lsn> applied_;
+  Recovered out_;
+};
+
+class LogImpl final : public Log, public StoreWriter::Host {
+ public:
+  LogImpl(const LogOptions& options, Listener* listener, Recovered recovered);
+  ~LogImpl() override;
+
+  void Append(std::vector<Transaction> batch) override;
+  Lsn next_lsn() const override;
+  void Resume() override;
+  size_t backlog_bytes() const override { return backlog_bytes_.load(std::memory_order_relaxed); }
+  bool journal_ok() const override { return journal_ok_.load(std::memory_order_relaxed); }
+  bool store_ok(const UserId& user) const override { return !WriterOf(user).down(); }
+  Status WaitApplied(const UserId& user, Lsn lsn) override;
+  Result<std::shared_ptr<const MessageStore>> store(const UserId& user) const override;
+  Status ReplayDeadLetters() override;
+  LogFigures figures() const override;
+  const std::string& epoch() const override { return epoch_; }
+
+ private:
+  using Group = std::shared_ptr<std::vector<Transaction>>;
+
+  StoreWriter& WriterOf(const UserId& user) const {
+    return *writers_[static_cast<size_t>(shards_.StoreOf(user))];
+  }
+
+  void StoreChanged() override { listener_->StoresChanged(); }
+  void SafeGrew() override { WakeKeeper(); }
+  void WriterSays(const std::string& line) override { listener_->LogLine(line); }
+
+  void RunCommitter();
+  std::optional<Group> TakeGroup();
+  void SyncWhatIsDue();
+  bool SyncIsDue() const;
+  void CommitGroup(const Group& group);
+  Status RetryUntilCommitted(Status status);
+  void Fail(const Group& group, const Status& why);
+  void HandOn(const Group& group);
+  void HandOnSynced();
+  void NoteSegments();
+  bool SleepUntilStop(int64_t ms);
+
+  void RunKeeper();
+  void WakeKeeper();
+  void KeepJournal();
+
+  const LogOptions options_;
+  Listener* const listener_;
+  const std::string epoch_;
+  const ShardMap shards_;
+  const std::unique_ptr<Journal> journal_;
+  std::vector<std::unique_ptr<StoreWriter>> writers_;
+
+  std::atomic<size_t> backlog_bytes_{0};
+  std::atomic<bool> journal_ok_{true};
+  std::atomic<uint64_t> committed_{0};  // the last one's number
+  std::atomic<uint64_t> commits_{0};
+  std::atomic<uint64_t> transactions_{0};
+  std::atomic<uint64_t> journal_errors_{0};
+
+  // The committer's.
+  std::vector<Group> unsynced_;  // durability interval: written, not yet handed to the stores
+  size_t unsynced_bytes_ = 0;
+  Clock::time_point sync_at_;
+  Lsn closed_through_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable work_;  // for the committer
+  std::vector<std::vector<Transaction>> queue_;
+  Lsn next_lsn_;
+  bool asleep_ = false;
+  bool failed_ = false;  // until Resume
+  bool sync_wanted_ = false;
+  bool stop_ = false;
+
+  std::mutex keeper_mutex_;
+  std::condition_variable keeper_work_;
+  bool keeper_wanted_ = false;
+  bool keeper_stop_ = false;
+
+  std::thread keeper_;
+  std::thread committer_;
+};
+
+LogImpl::LogImpl(const LogOptions& options, Listener* listener, Recovered recovered)
+    : options_(options),
+      listener_(listener),
+      epoch_(std::move(recovered.epoch)),
+      shards_(std::move(recovered.shards)),
+      journal_(std::move(recovered.journal)),
+      committed_(journal_->last().value()),
+      next_lsn_(journal_->last().Next()) {
+  // Where this fails, the first commit tries again and tells.
+  Status status = journal_->Begin();
+  if (!status.ok())
+    listener_->LogLine("journal event=not_begun error=\"" + status.ToString() + "\"");
+  for (int i = 0; i < shards_.stores(); ++i) {
+    StoreWriterOptions writer;
+    writer.store = i;
+    writer.retry_ms = options_.retry_ms;
+    writer.retry_max = options_.retry_max;
+    writer.queue_bytes_max = options_.store_queue_bytes_max;
+    auto mine = [this, i](const UserId& user) { return shards_.StoreOf(user) == i; };
+    const auto at = static_cast<size_t>(i);
+    writers_.push_back(std::make_unique<StoreWriter>(writer, journal_.get(), recovered.stores[at],
+                                                     std::move(recovered.dead_letters[at]), mine,
+                                                     journal_->last(), this));
+  }
+  closed_through_ = journal_->closed_through();
+  WakeKeeper();
+  keeper_ = std::thread([this] { RunKeeper(); });
+  committer_ = std::thread([this] { RunCommitter(); });
+}
+
+LogImpl::~LogImpl() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+    work_.notify_one();
+  }
+  committer_.join();
+  for (auto& writer : writers_) writer->Stop();
+  {
+    std::lock_guard lock(keeper_mutex_);
+    keeper_stop_ = true;
+    keeper_work_.notify_one();
+  }
+  keeper_.join();
+  Status status = journal_->Close();
+  if (!status.ok())
+    listener_->LogLine("journal event=not_closed error=\"" + status.ToString() + "\"");
+}
+
+// ---- The caller's side
+
+void LogImpl::Append(std::vector<Transaction> batch) {
+  if (batch.empty()) return;
+  size_t bytes = 0;
+  for (const Transaction& transaction : batch) bytes += BytesOf(transaction);
+  std::lock_guard lock(mutex_);
+  if (failed_) {
+    next_lsn_ = batch.back().lsn.Next();
+    return;
+  }
+  for (const Transaction& transaction : batch) {
+    if (transaction.lsn != next_lsn_) std::abort();  // a journal with a gap could not be opened
+    next_lsn_ = next_lsn_.Next();
+  }
+  backlog_bytes_ += bytes;
+  queue_.push_back(std::move(batch));
+  if (asleep_) work_.notify_one();
+}
+
+Lsn LogImpl::next_lsn() const {
+  std::lock_guard lock(mutex_);
+  return next_lsn_;
+}
+
+void LogImpl::Resume() {
+  std::lock_guard lock(mutex_);
+  if (!failed_) return;
+  failed_ = false;
+  next_lsn_ = Lsn(committed_ + 1);
+}
+
+Status LogImpl::WaitApplied(const UserId& user, Lsn lsn) {
+  if (options_.durability == Durability::kInterval) {
+    std::lock_guard lock(mutex_);
+    sync_wanted_ = true;
+    if (asleep_) work_.notify_one();
+  }
+  return WriterOf(user).WaitApplied(lsn);
+}
+
+Result<std::shared_ptr<const MessageStore>> LogImpl::store(const UserId& user) const {
+  StoreWriter& writer = WriterOf(user);
+  if (writer.down()) return Error(Code::kUnavailable, "the user's store is down");
+  return writer.store();
+}
+
+Status LogImpl::ReplayDeadLetters() {
+  Status worst;
+  for (auto& writer : writers_) {
+    Status status = writer->Replay();
+    if (!status.ok()) worst = status;
+  }
+  return worst;
+}
+
+LogFigures LogImpl::figures() const {
+  LogFigures figures;
+  figures.commits = commits_;
+  figures.transactions = transactions_;
+  figures.journal_bytes = journal_->bytes();
+  figures.journal_errors = journal_errors_;
+  const uint64_t committed = committed_;
+  uint64_t applied = committed;
+  for (const auto& writer : writers_) {
+    figures.store_retries += writer->retries();
+    figures.dead_letters += writer->letters();
+    figures.stores_down += writer->down();
+    applied = std::min(applied, writer->applied().value());
+  }
+  figures.unapplied = committed - applied;
+  return figures;
+}
+
+// ---- The committer
+
+void LogImpl::RunCommitter() {
+  while (auto group = TakeGroup()) {
+    if (*group) CommitGroup(*group);
+    if (journal_->uncertain()) return;  // the log stops before it is known
+    SyncWhatIsDue();
+    for (auto& writer : writers_) writer->WaitForRoom();
+  }
+  if (journal_->Sync().ok()) HandOnSynced();
+}
+
+// Waits for something to commit, or for a sync to be due (a null group). Nothing: stop.
+std::optional<LogImpl::Group> LogImpl::TakeGroup() {
+  std::unique_lock lock(mutex_);
+  asleep_ = true;
+  auto ready = [&] { return stop_ || !queue_.empty() || (sync_wanted_ && !unsynced_.empty()); };
+  if (unsynced_.empty()) {
+    work_.wait(lock, ready);
+  } else {
+    work_.wait_until(lock, sync_at_, ready);
+  }
+  asleep_ = false;
+  if (queue_.empty()) return stop_ ? std::nullopt : std::optional<Group>(nullptr);
+
+  auto group = std::make_shared<std::vector<Transaction>>();
+  size_t bytes = 0;
+  size_t taken = 0;
+  while (taken < queue_.size() && bytes < kGroupBytesMax) {
+    for (const Transaction& transaction : queue_[taken]) bytes += BytesOf(transaction);
+    if (group->empty()) {
+      *group = std::move(queue_[taken]);
+    } else {
+      std::move(queue_[taken].begin(), queue_[taken].end(), std::back_inserter(*group));
+    }
+    ++taken;
+  }
+  queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(taken));
+  return group;
+}
+
+void LogImpl::CommitGroup(const Group& group) {
+  const bool sync = options_.durability == Durability::kCommit;
+  Status status = journal_->Commit(*group, sync);
+  if (!status.ok()) status = RetryUntilCommitted(std::move(status));
+  if (!status.ok()) {
+    if (!journal_->uncertain()) Fail(group, status);
+    return;
+  }
+  commits_ += sync;
+  transactions_ += group->size();
+  committed_ = group->back().lsn.value();
+  listener_->Committed(group->back().lsn);
+  size_t bytes = 0;
+  for (const Transaction& transaction : *group) bytes += BytesOf(transaction);
+  backlog_bytes_ -= bytes;
+  if (options_.durability == Durability::kInterval) {
+    if (unsynced_.empty()) {
+      sync_at_ = Clock::now() + std::chrono::milliseconds(options_.interval_ms);
+    }
+    unsynced_.push_back(group);
+    unsynced_bytes_ += bytes;
+  } else {
+    HandOn(group);
+  }
+  NoteSegments();
+}
+
+// An error: it is certain that the last commit failed; or, while the log stops, it isn't known.
+Status LogImpl::RetryUntilCommitted(Status status) {
+  ++journal_errors_;
+  int64_t delay_ms = options_.retry_ms;
+  while (!status.ok() && journal_->uncertain()) {
+    journal_ok_ = false;
+    listener_->LogLine("journal event=retry error=\"" + status.ToString() + "\"");
+    if (!SleepUntilStop(delay_ms)) return status;
+    delay_ms = std::min(delay_ms * 2, kRetryMsMax);
+    status = journal_->Retry();
+    journal_errors_ += !status.ok();
+  }
+  journal_ok_ = true;
+  return status;
+}
+
+bool LogImpl::SleepUntilStop(int64_t ms) {
+  std::unique_lock lock(mutex_);
+  return !work_.wait_for(lock, std::chrono::milliseconds(ms), [&] { return stop_; });
+}
+
+// What is queued behind the group was numbered on the group's being there.
+void LogImpl::Fail(const Group& group, const Status& why) {
+  Lsn last = group->back().lsn;
+  {
+    std::lock_guard lock(mutex_);
+    failed_ = true;
+    if (!queue_.empty()) last = queue_.back().back().lsn;
+    queue_.clear();
+    backlog_bytes_ = 0;
+  }
+  listener_->LogLine("journal event=failed first=" + std::to_string(group->front().lsn.value()) +
+                     " last=" + std::to_string(last.value()) + " error=\"" + why.ToString() + "\"");
+  listener_->Failed(group->front().lsn, last, Status(Code::kUnavailable, why.message()));
+}
+
+bool LogImpl::SyncIsDue() const {
+  std::lock_guard lock(mutex_);
+  return sync_wanted_ || stop_ || unsynced_bytes_ > kUnsyncedBytesMax || Clock::now() >= sync_at_;
+}
+
+void LogImpl::SyncWhatIsDue() {
+  if (unsynced_.empty() || journal_->uncertain() || !SyncIsDue()) return;
+  Status status = journal_->Sync();
+  if (!status.ok()) status = RetryUntilCommitted(std::move(status));
+  if (!status.ok()) return;
+  ++commits_;
+  HandOnSynced();
+}
+
+void LogImpl::HandOnSynced() {
+  {
+    std::lock_guard lock(mutex_);
+    sync_wanted_ = false;
+  }
+  for (const Group& group : std::exchange(unsynced_, {})) HandOn(group);
+  unsynced_bytes_ = 0;
+  NoteSegments();
+}
+
+// Gives each store those transactions that concern it.
+void LogImpl::HandOn(const Group& group) {
+  std::vector<StoreWriter::Work> works(writers_.size());
+  for (const Transaction& transaction : *group) {
+    const size_t bytes = BytesOf(transaction);
+    for (const Record& record : transaction.records) {
+      ForEachUser(record, [&](const UserId& user) {
+        StoreWriter::Work& work = works[static_cast<size_t>(shards_.StoreOf(user))];
+        if (!work.mine.empty() && work.mine.back() == &transaction) return;
+        work.mine.push_back(&transaction);
+        work.bytes += bytes;
+      });
+    }
+  }
+  for (size_t i = 0; i < works.size(); ++i) {
+    if (!works[i].mine.empty()) works[i].batch = group;
+    writers_[i]->Push(std::move(works[i]), group->back().lsn);
+  }
+}
+
+// When a segment is full, the stores sync what it holds, so that it can go.
+void LogImpl::NoteSegments() {
+  if (journal_->WantsSpare()) WakeKeeper();
+  if (!unsynced_.empty()) return;  // the writers don't have all of it yet
+  const Lsn closed = journal_->closed_through();
+  if (closed == closed_through_) return;
+  closed_through_ = closed;
+  for (auto& writer : writers_) writer->AskSync(closed);
+}
+
+// ---- The keeper: what needn't be done while somebody waits
+
+void LogImpl::WakeKeeper() {
+  std::lock_guard lock(keeper_mutex_);
+  keeper_wanted_ = true;
+  keeper_work_.notify_one();
+}
+
+void LogImpl::RunKeeper() {
+  std::unique_lock lock(keeper_mutex_);
+  while (true) {
+    keeper_work_.wait(lock, [&] { return keeper_wanted_ || keeper_stop_; });
+    if (keeper_stop_) return;
+    keeper_wanted_ = false;
+    lock.unlock();
+    KeepJournal();
+    lock.lock();
+  }
+}
+
+void LogImpl::KeepJournal() {
+  Lsn safe(UINT64_MAX);
+  for (auto& writer : writers_) safe = std::min(safe, writer->safe());
+  Status status = journal_->Trim(safe);
+  if (status.ok() && journal_->WantsSpare()) status = journal_->PrepareSpare();
+  if (!status.ok())
+    listener_->LogLine("journal event=not_kept error=\"" + status.ToString() + "\"");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Log>> Log::Open(const LogOptions& options, Env* env, Listener* listener) {
+  auto recovered = Recovery(options, env, listener).Run();
+  if (!recovered) return Error(std::move(recovered.error()));
+  return std::make_unique<LogImpl>(options, listener, std::move(*recovered));
+}
+
+}  // namespace parley
