@@ -1,0 +1,97 @@
+#include "plugin/access.h"
+
+#include <string>
+
+#include "chat/control.h"
+
+namespace parley {
+namespace {
+
+Status Denied(std::string message) { return {Code::kDenied, std::move(message)}; }
+
+bool HasWildcard(std::string_view topic) { return topic.find_first_of("+#") != topic.npos; }
+
+// The part of `topic` after `prefix`, or nothing (data() == nullptr) where it begins otherwise.
+std::string_view After(std::string_view topic, std::string_view prefix) {
+  return topic.starts_with(prefix) ? topic.substr(prefix.size()) : std::string_view();
+}
+
+// A topic <first>/<me>, which is mine alone.
+constexpr struct Own {
+  std::string_view prefix;
+  bool publish;
+  PublishKind kind;
+  Channel channel;
+} kOwn[] = {
+    {"chat/", false, PublishKind::kCommand, Channel::kInbox},
+    {"receipt/", true, PublishKind::kCommand, Channel::kReceipt},
+    {"presence/", true, PublishKind::kConsumed, Channel::kPresence},
+    {"typing/", false, PublishKind::kCommand, Channel::kTyping},
+};
+
+}  // namespace
+
+Status CheckClientId(std::string_view client_id, const UserId& user) {
+  if (client_id.find_first_of("+#/") != client_id.npos) {
+    return Denied("a client id holds no +, # or /");
+  }
+  size_t colon = client_id.find(':');
+  if (colon != client_id.npos && client_id.substr(0, colon) != user.str()) {
+    return Denied("a client id with ':' begins with its own user id");
+  }
+  return {};
+}
+
+Result<PublishKind> MayPublish(const Who& who, std::string_view topic) {
+  if (topic.starts_with("chat/") || topic.starts_with("ask/")) return PublishKind::kCommand;
+  for (const Own& own : kOwn) {
+    if (own.publish && After(topic, own.prefix) == who.user.str()) return own.kind;
+  }
+  if (topic.starts_with("as/")) {
+    if (who.role == Role::kService) return PublishKind::kCommand;
+    return Error(Denied("only a service account may act for others"));
+  }
+  if (topic == kControlTopic) {
+    if (who.role == Role::kAdmin) return PublishKind::kControl;
+    return Error(Denied("only an admin may use " + std::string(kControlTopic)));
+  }
+  if (topic.starts_with("receipt/") || topic.starts_with("presence/")) {
+    return Error(Denied("only its owner may publish to this topic"));
+  }
+  if (topic.starts_with("group/") || topic.starts_with("typing/group/")) {
+    return Error(Denied("not a member of this group"));
+  }
+  return Error(Denied("this topic is not for publishing to"));
+}
+
+Result<Subscription> MaySubscribe(const Who& who, std::string_view filter) {
+  if (std::string_view device = After(filter, "answer/"); device.data() != nullptr) {
+    if (device == who.device.str() || device == who.device.str() + "/#") {
+      return Subscription{.channel = Channel::kAnswer};
+    }
+    return Error(Denied("only the device itself may subscribe to its answers"));
+  }
+  if (who.role == Role::kAdmin && (filter.starts_with("$SYS/") || filter == kControlResponseTopic ||
+                                   filter == "$CONTROL/parley/v1/#")) {
+    return Subscription{.admin = true};
+  }
+  if (HasWildcard(filter)) return Error(Denied("wildcards are not allowed here"));
+  for (const Own& own : kOwn) {
+    if (After(filter, own.prefix) == who.user.str()) return Subscription{.channel = own.channel};
+  }
+  return Error(Denied("only its owner may subscribe to this topic"));
+}
+
+bool MayReceive(const Who& who, std::string_view topic) {
+  return who.role == Role::kAdmin && topic.starts_with("$SYS/");
+}
+
+bool MayAnswerTo(const Who& who, std::string_view topic) {
+  std::string_view rest = After(topic, "answer/");
+  if (rest.data() == nullptr || HasWildcard(rest) || !rest.starts_with(who.device.str()))
+    return false;
+  rest.remove_prefix(who.device.str().size());
+  return rest.empty() || rest.starts_with('/');
+}
+
+}  // namespace parley

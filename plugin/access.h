@@ -1,0 +1,51 @@
+// Who may publish and subscribe to what (PROTOCOL: identity, topics). Deny by default: what no row
+// of the table in access.cc allows is refused.
+//
+// Pure functions, any thread; nanoseconds.
+#ifndef PARLEY_PLUGIN_ACCESS_H_
+#define PARLEY_PLUGIN_ACCESS_H_
+
+#include <string_view>
+
+#include "chat/command.h"
+#include "storage/directory.h"
+#include "storage/status.h"
+#include "storage/types.h"
+
+namespace parley {
+
+struct Who {
+  UserId user;
+  DeviceId device;
+  Role role = Role::kUser;
+};
+
+// May a device of `user` have this client id? (Whether another user holds it is for the caller.)
+Status CheckClientId(std::string_view client_id, const UserId& user);
+
+// What becomes of an allowed PUBLISH.
+enum class PublishKind {
+  kCommand,   // goes to the engine
+  kConsumed,  // heard, and not passed on (presence)
+  kControl,   // $CONTROL/parley/v1
+};
+Result<PublishKind> MayPublish(const Who& who, std::string_view topic);
+
+// What an allowed SUBSCRIBE subscribes to. kAdmin: $SYS and control answers, which the broker
+// delivers or which come unasked.
+struct Subscription {
+  bool admin = false;
+  Channel channel = Channel::kAnswer;
+};
+Result<Subscription> MaySubscribe(const Who& who, std::string_view filter);
+
+// May the broker itself deliver this to the device? Everything of ours goes to a client id directly
+// and never asks: so no will, retained message or raw publish reaches anybody on any topic.
+bool MayReceive(const Who& who, std::string_view topic);
+
+// An MQTT 5 response topic: the device's own answer/<client-id> or below it, without wildcards.
+bool MayAnswerTo(const Who& who, std::string_view topic);
+
+}  // namespace parley
+
+#endif  // PARLEY_PLUGIN_ACCESS_H_

@@ -1,0 +1,188 @@
+#include "plugin/host.h"
+
+#include <utility>
+
+namespace parley {
+namespace {
+
+constexpr size_t kDirectoryJobsMax = 10'000;
+
+}  // namespace
+
+DirectoryThread::DirectoryThread() : thread_([this] { Run(); }) {}
+
+DirectoryThread::~DirectoryThread() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  ready_.notify_one();
+  thread_.join();
+}
+
+bool DirectoryThread::Post(std::function<void()> job) {
+  {
+    std::lock_guard lock(mutex_);
+    if (jobs_.size() >= kDirectoryJobsMax) return false;
+    jobs_.push_back(std::move(job));
+  }
+  ready_.notify_one();
+  return true;
+}
+
+void DirectoryThread::Run() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    ready_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+    if (jobs_.empty()) return;
+    auto job = std::move(jobs_.front());
+    jobs_.pop_front();
+    lock.unlock();
+    job();
+    job = nullptr;
+    lock.lock();
+  }
+}
+
+// What the engine asks of accounts, from the directory's memory.
+class Host::DirectoryAccounts : public Accounts {
+ public:
+  DirectoryAccounts(Directory* directory, DirectoryThread* thread)
+      : directory_(directory), thread_(thread) {}
+
+  bool Exists(const UserId& user) const override { return directory_->Find(user).has_value(); }
+  KeyName KeyOf(const UserId& user) const override {
+    auto account = directory_->Find(user);
+    return account ? account->key : KeyName();
+  }
+  KeyLimits Limits(const KeyName& name) const override {
+    auto key = directory_->FindKey(name);
+    if (!key) return {};
+    return {static_cast<double>(key->rate_per_s), static_cast<uint64_t>(key->quota_per_day)};
+  }
+  KeyUse UsedToday(const KeyName& name) const override {
+    auto key = directory_->FindKey(name);
+    if (!key) return {};
+    return {key->day, static_cast<uint64_t>(key->used)};
+  }
+  void RecordUse(const KeyName& name, const KeyUse& use) override {
+    // A queue that is full, or a write that fails: the next count holds this one too.
+    (void)thread_->Post([directory = directory_, name, use] {
+      std::pair<KeyName, int64_t> used{name, static_cast<int64_t>(use.used)};
+      (void)directory->RecordKeyUse(use.day, {&used, 1});
+    });
+  }
+
+ private:
+  Directory* const directory_;
+  DirectoryThread* const thread_;
+};
+
+Result<std::unique_ptr<Host>> Host::Start(const Options& options) {
+  std::unique_ptr<Host> host(new Host(options));
+  if (Status status = host->Open(); !status.ok()) return Error(status);
+  return host;
+}
+
+Host::Host(const Options& options)
+    : options_(options),
+      release_([this] { wake_.Signal(); }),
+      sessions_(options.session_expiry_s),
+      started_ms_(env_->NowMs()) {}
+
+Status Host::Open() {
+  auto directory = Directory::Open(options_.data_dir, env_);
+  if (!directory) return directory.error();
+  directory_ = std::move(*directory);
+  auto credentials = Credentials::Load(options_.data_dir, options_.password_memory_kib, env_);
+  if (!credentials) return credentials.error();
+  credentials_ = std::make_unique<Credentials>(std::move(*credentials));
+  logins_ = std::make_unique<LoginGate>(options_.login, directory_.get(), credentials_.get(), env_,
+                                        [this] { wake_.Signal(); });
+  directory_thread_ = std::make_unique<DirectoryThread>();
+  accounts_ = std::make_unique<DirectoryAccounts>(directory_.get(), directory_thread_.get());
+  engine_ = std::make_unique<EngineThread>(options_.engine, env_, accounts_.get(), &release_);
+  auto log = Log::Open(options_.log, env_, engine_.get());
+  // What recovery has to say is for the broker's log, also where it fails.
+  for (const std::string& line : engine_->TakeLines()) {
+    mosquitto_log_printf(MOSQ_LOG_NOTICE, "parley: %s", line.c_str());
+  }
+  if (!log) return log.error();
+  log_ = std::move(*log);
+  engine_->Start(log_.get());
+  OpenControl();
+  return {};
+}
+
+// What admins ask of a running broker, on the directory's thread.
+void Host::OpenControl() {
+  using nlohmann::json;
+  ControlHooks hooks;
+  hooks.status = [this] {
+    json figures = json::object();
+    for (const auto& [name, value] : Figures()) figures[std::string(name)] = value;
+    return figures;
+  };
+  hooks.deadletters = [this](size_t) -> Result<json> {
+    LogFigures log = log_->figures();
+    return json{{"waiting", log.dead_letters}, {"stores_down", log.stores_down}};
+  };
+  hooks.replay_deadletters = [this]() -> Result<json> {
+    uint64_t before = log_->figures().dead_letters;
+    if (Status status = log_->ReplayDeadLetters(); !status.ok()) return Error(status);
+    return json{{"replayed", before - log_->figures().dead_letters}};
+  };
+  hooks.account_changed = [this](const UserId& user) {
+    ToBroker([this, user] { EndSessions(user); });
+  };
+  control_ = std::make_unique<Control>(directory_.get(), credentials_.get(), env_, hooks);
+}
+
+// Admins' requests first, then commands, then the log with what they wrote.
+Host::~Host() {
+  directory_thread_.reset();
+  if (engine_) engine_->Stop();
+  log_.reset();
+  logins_.reset();
+}
+
+void Host::ToBroker(std::function<void()> job) {
+  {
+    std::lock_guard lock(broker_jobs_mutex_);
+    broker_jobs_.push_back(std::move(job));
+  }
+  wake_.Signal();
+}
+
+std::vector<std::pair<std::string_view, uint64_t>> Host::Figures() const {
+  LogFigures log = log_->figures();
+  const EngineFigures& engine = engine_->figures();
+  return {
+      {"messages/accepted", figures_.publishes},
+      {"messages/refused", figures_.refused_publish},
+      {"messages/delivered", figures_.deliveries},
+      {"subscriptions/refused", figures_.refused_subscribe},
+      {"logins/accepted", figures_.logins},
+      {"logins/refused", figures_.refused_login},
+      {"sessions", figures_.sessions},
+      {"accounts", directory_->user_count()},
+      {"wakes", figures_.wakes},
+      {"engine/commands", engine.commands.load()},
+      {"engine/turns", engine.turns.load()},
+      {"engine/queued", engine.queued.load()},
+      {"engine/refused_busy", engine.refused_busy.load()},
+      {"engine/users", engine.users.load()},
+      {"engine/cached_bytes", engine.cached_bytes.load()},
+      {"engine/effects_waiting", release_.size()},
+      {"journal/commits", log.commits},
+      {"journal/transactions", log.transactions},
+      {"journal/bytes", log.journal_bytes},
+      {"journal/errors", log.journal_errors},
+      {"stores/retries", log.store_retries},
+      {"stores/down", log.stores_down},
+      {"stores/unapplied", log.unapplied},
+      {"stores/dead_letters", log.dead_letters},
+  };
+}
+
+}  // namespace parley

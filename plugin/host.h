@@ -1,0 +1,149 @@
+// Parley inside the broker: owns everything, and answers the broker's events.
+//
+//   inbound.cc   BASIC_AUTH, ACL_CHECK, MESSAGE, CONTROL, DISCONNECT → commands
+//   outbound.cc  TICK: effects → publishes, answers, figures
+//   host.cc      start, stop, and the thread for accounts
+//
+// Broker thread only, but for the callbacks that say otherwise. Every event is memory work: no
+// disk, no hash, no lock held across either.
+#ifndef PARLEY_PLUGIN_HOST_H_
+#define PARLEY_PLUGIN_HOST_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "chat/control.h"
+#include "chat/engine_thread.h"
+#include "chat/release.h"
+#include "plugin/access.h"
+#include "plugin/login.h"
+#include "plugin/mosquitto_api.h"
+#include "plugin/options.h"
+#include "plugin/sessions.h"
+#include "plugin/wake.h"
+#include "storage/credentials.h"
+#include "storage/directory.h"
+#include "storage/log.h"
+
+namespace parley {
+
+// Runs jobs that may wait for the directory's database, one after another.
+class DirectoryThread {
+ public:
+  DirectoryThread();
+  ~DirectoryThread();  // finishes what is queued
+  // False where too much is waiting.
+  bool Post(std::function<void()> job);
+
+ private:
+  void Run();
+  std::mutex mutex_;
+  std::condition_variable ready_;
+  std::deque<std::function<void()>> jobs_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+// Counted by the broker's thread, read by any.
+struct InboundFigures {
+  using Count = std::atomic<uint64_t>;
+  Count publishes{0};  // accepted
+  Count refused_publish{0};
+  Count refused_subscribe{0};
+  Count refused_login{0};
+  Count logins{0};
+  Count deliveries{0};  // publishes to devices
+  Count wakes{0};       // ticks that had something to deliver
+  Count sessions{0};    // now
+};
+
+class Host {
+ public:
+  static Result<std::unique_ptr<Host>> Start(const Options& options);
+  ~Host();
+
+  int OnBasicAuth(mosquitto_evt_basic_auth* event);
+  int OnAclCheck(mosquitto_evt_acl_check* event);
+  int OnMessage(mosquitto_evt_message* event);
+  int OnControl(mosquitto_evt_control* event);
+  void OnDisconnect(mosquitto* client);
+  void OnTick(mosquitto_evt_tick* event);
+  void OnReload();
+
+ private:
+  class DirectoryAccounts;
+
+  explicit Host(const Options& options);
+  Status Open();
+  void OpenControl();
+
+  // inbound.cc
+  int Recheck(const Who& who);
+  void StartSession(mosquitto* client, Who who, const LoginResult& login);
+  void Welcome(Session& session, const Account& account);
+  void EndSessions(const UserId& user);
+  bool ClientIdAllowed(std::string_view client_id, const UserId& user, std::string* why);
+  int AclWrite(Session& session, const mosquitto_evt_acl_check& event);
+  int AclSubscribe(Session& session, const mosquitto_evt_acl_check& event);
+  int AclUnsubscribe(Session& session, std::string_view topic);
+  Status ReadProperties(const Session& session, const mosquitto_property* properties,
+                        Published* published);
+  void Pass(Session& session, Command command);
+  void RefuseTopic(const Session& session, std::string_view topic, const Status& status);
+
+  // outbound.cc
+  void FirstTick();
+  void TakeVerdicts();
+  void DeliverEffects();
+  void Deliver(const Session& session, const Effect& effect);
+  void PublishTo(const Session& session, const std::string& topic, void* payload, size_t bytes,
+                 int qos, const std::string& correlation);
+  void PublishText(const Session& session, const std::string& topic, std::string_view payload,
+                   int qos, const std::string& correlation = {});
+  void EverySecond(int64_t now_s);
+  void PublishFigures();
+  void PublishFigure(std::string_view name, const std::string& value);
+
+  // Jobs that other threads hand to the broker's thread, run in the next tick.
+  void ToBroker(std::function<void()> job);
+  // All counts, by their names under $SYS/broker/parley/.
+  std::vector<std::pair<std::string_view, uint64_t>> Figures() const;
+
+  const Options options_;
+  Env* const env_ = Env::Posix();
+  std::unique_ptr<Directory> directory_;
+  std::unique_ptr<Credentials> credentials_;
+  std::unique_ptr<LoginGate> logins_;
+  Wake wake_;
+  Release release_;
+  std::unique_ptr<DirectoryAccounts> accounts_;
+  std::unique_ptr<DirectoryThread> directory_thread_;
+  std::unique_ptr<Control> control_;
+  std::unique_ptr<EngineThread> engine_;
+  std::unique_ptr<Log> log_;
+  Sessions sessions_;
+
+  std::mutex broker_jobs_mutex_;
+  std::vector<std::function<void()>> broker_jobs_;
+
+  bool ticked_ = false;
+  bool reloading_ = false;
+  std::vector<Effect> taken_;
+  int64_t second_ = 0;
+  int64_t figures_s_ = 0;
+  int64_t started_ms_ = 0;
+  std::string wake_method_;
+  InboundFigures figures_;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_PLUGIN_HOST_H_

@@ -1,0 +1,316 @@
+// What devices do, as the broker tells it, becomes commands for the engine; what they may not do is
+// refused here.
+#include <cstdlib>
+#include <cstring>
+
+#include "chat/control.h"
+#include "plugin/host.h"
+
+namespace parley {
+namespace {
+
+// What a session may send before its password is verified.
+constexpr size_t kHeldCommandsMax = 100;
+constexpr size_t kHeldBytesMax = 256 << 10;
+
+constexpr int kProtocolMqtt5 = 5;
+
+Status Busy() { return {Code::kBusy, "the backlog is full; try again"}; }
+
+// Takes the message out of the broker's hands: it is acknowledged and delivered to nobody (no
+// subscription matches a topic that begins with $). The topic is edited in place: a new one would
+// leak in 2.0.11 and be freed in later versions.
+void Hide(mosquitto_evt_message* event) {
+  event->topic[0] = '$';
+  event->retain = false;
+  event->payload = nullptr;
+  event->payloadlen = 0;
+}
+
+ContentType ContentTypeNamed(std::string_view name) {
+  if (name.starts_with("text/plain")) return ContentType::kText;
+  if (name.starts_with("application/json")) return ContentType::kObject;
+  return ContentType::kAny;
+}
+
+}  // namespace
+
+// Logins.
+
+int Host::OnBasicAuth(mosquitto_evt_basic_auth* event) {
+  mosquitto* client = event->client;
+  std::string_view user = event->username == nullptr ? "" : event->username;
+  std::string_view password = event->password == nullptr ? "" : event->password;
+  const char* id = mosquitto_client_id(client);
+  const char* address = mosquitto_client_address(client);
+  std::string client_id = id == nullptr ? "" : id;
+  // After a reload the broker asks again for everybody that it knows: nothing begins here.
+  if (Session* known = sessions_.Find(client)) return Recheck(known->who);
+  if (reloading_) return Recheck({UserId(user), DeviceId(client_id)});
+
+  std::string why;
+  if (user.empty()) {
+    why = "anonymous";
+  } else if (ClientIdAllowed(client_id, UserId(user), &why)) {
+    // A login that may still turn out wrong must not end somebody's session.
+    bool may_pend = !sessions_.Connected(client_id);
+    LoginResult result =
+        logins_->Check(user, password, address == nullptr ? "" : address, may_pend);
+    if (result.kind != LoginResult::Kind::kRefused) {
+      StartSession(client, {UserId(user), DeviceId(client_id)}, result);
+      return MOSQ_ERR_SUCCESS;
+    }
+    why = LoginRefusalName(result.refusal);
+  }
+  ++figures_.refused_login;
+  mosquitto_log_printf(MOSQ_LOG_NOTICE, "parley: auth: refused user=%.64s reason=%s addr=%s",
+                       ValidId(user) ? std::string(user).c_str() : "?", why.c_str(),
+                       address == nullptr ? "?" : address);
+  return MOSQ_ERR_AUTH;
+}
+
+int Host::Recheck(const Who& who) {
+  if (who.user.str() == kControlUser) return MOSQ_ERR_SUCCESS;
+  auto account = directory_->Find(who.user);
+  return account && !account->disabled ? MOSQ_ERR_SUCCESS : MOSQ_ERR_AUTH;
+}
+
+bool Host::ClientIdAllowed(std::string_view client_id, const UserId& user, std::string* why) {
+  if (!CheckClientId(client_id, user).ok()) {
+    *why = "bad_client_id";
+  } else if (sessions_.HeldByOther(std::string(client_id), user, env_->NowMs() / 1000)) {
+    *why = "client_id_taken";
+  }
+  return why->empty();
+}
+
+void Host::StartSession(mosquitto* client, Who who, const LoginResult& login) {
+  bool clean = mosquitto_client_clean_session(client);
+  bool pending = login.kind == LoginResult::Kind::kPending;
+  who.role = login.control ? Role::kAdmin : login.account.role;
+  Session& session = sessions_.Add(client, std::move(who), !clean, env_->NowMs() / 1000);
+  figures_.sessions = sessions_.size();
+  // An MQTT 5 session can last after a clean start too: its expiry can't be read here.
+  session.lasting = !clean || mosquitto_client_protocol_version(client) == kProtocolMqtt5;
+  session.expires_s = login.expires_s;
+  if (pending) {
+    session.held = std::make_unique<HeldCommands>();
+    session.held->ticket = login.ticket;
+    return;
+  }
+  Welcome(session, login.account);
+}
+
+// The session is verified: the engine learns of it, and of what it is subscribed to.
+void Host::Welcome(Session& session, const Account& account) {
+  ++figures_.logins;
+  Connected connected;
+  connected.session = session.id;
+  connected.user = session.who.user;
+  connected.device = session.who.device;
+  connected.key = account.key;
+  connected.service = session.who.role == Role::kService;
+  engine_->PostAlways(std::move(connected));
+  for (size_t i = 0; i < kChannels; ++i) {
+    if (session.qos[i] != kNotSubscribed) {
+      engine_->PostAlways(Subscribed{session.id, static_cast<Channel>(i)});
+    }
+  }
+  auto held = std::move(session.held);
+  if (!held) return;
+  for (Command& command : held->commands) engine_->PostAlways(std::move(command));
+}
+
+void Host::TakeVerdicts() {
+  for (auto& verdict : logins_->TakeVerdicts()) {
+    Session* pending = nullptr;
+    sessions_.ForEach([&](Session& session) {
+      if (session.held && session.held->ticket == verdict.ticket) pending = &session;
+    });
+    if (pending == nullptr) continue;  // it went away meanwhile
+    if (verdict.result.kind == LoginResult::Kind::kAccepted) {
+      pending->who.role = verdict.result.account.role;
+      Welcome(*pending, verdict.result.account);
+      continue;
+    }
+    ++figures_.refused_login;
+    mosquitto_log_printf(MOSQ_LOG_NOTICE, "parley: auth: refused user=%s reason=%s",
+                         pending->who.user.str().c_str(),
+                         std::string(LoginRefusalName(verdict.result.refusal)).c_str());
+    std::string client_id = pending->who.device.str();
+    mosquitto_kick_client_by_clientid(client_id.c_str(), false);
+  }
+}
+
+void Host::OnDisconnect(mosquitto* client) {
+  if (SessionId id = sessions_.Remove(client, env_->NowMs() / 1000)) {
+    figures_.sessions = sessions_.size();
+    engine_->PostAlways(Disconnected{id});
+  }
+}
+
+void Host::OnReload() { reloading_ = true; }
+
+// Access.
+
+int Host::OnAclCheck(mosquitto_evt_acl_check* event) {
+  // A will is checked after its client's end: by then nobody is known by that pointer.
+  Session* session = sessions_.Find(event->client);
+  if (session == nullptr) return MOSQ_ERR_ACL_DENIED;
+  switch (event->access) {
+    case MOSQ_ACL_READ:
+      return MayReceive(session->who, event->topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
+    case MOSQ_ACL_WRITE:
+      return AclWrite(*session, *event);
+    case MOSQ_ACL_SUBSCRIBE:
+      return AclSubscribe(*session, *event);
+    case MOSQ_ACL_UNSUBSCRIBE:
+      return AclUnsubscribe(*session, event->topic);
+    default:
+      return MOSQ_ERR_ACL_DENIED;
+  }
+}
+
+int Host::AclWrite(Session& session, const mosquitto_evt_acl_check& event) {
+  auto kind = MayPublish(session.who, event.topic);
+  Status status = kind ? Status() : kind.error();
+  if (status.ok() && event.retain) {
+    status = {Code::kDenied, "retained messages are not taken: everything here is stored anyway"};
+  }
+  if (status.ok()) return MOSQ_ERR_SUCCESS;
+  ++figures_.refused_publish;
+  RefuseTopic(session, event.topic, status);
+  return MOSQ_ERR_ACL_DENIED;
+}
+
+int Host::AclSubscribe(Session& session, const mosquitto_evt_acl_check& event) {
+  auto subscription = MaySubscribe(session.who, event.topic);
+  if (!subscription) {
+    ++figures_.refused_subscribe;
+    RefuseTopic(session, event.topic, subscription.error());
+    return MOSQ_ERR_ACL_DENIED;
+  }
+  if (subscription->admin) return MOSQ_ERR_SUCCESS;
+  session.qos[static_cast<size_t>(subscription->channel)] = static_cast<int8_t>(event.qos);
+  if (!session.held) engine_->PostAlways(Subscribed{session.id, subscription->channel});
+  return MOSQ_ERR_SUCCESS;
+}
+
+int Host::AclUnsubscribe(Session& session, std::string_view topic) {
+  auto subscription = MaySubscribe(session.who, topic);
+  if (!subscription || subscription->admin) return MOSQ_ERR_SUCCESS;  // it has none such to lose
+  session.qos[static_cast<size_t>(subscription->channel)] = kNotSubscribed;
+  if (!session.held) engine_->PostAlways(Unsubscribed{session.id, subscription->channel});
+  return MOSQ_ERR_SUCCESS;
+}
+
+// Messages.
+
+int Host::OnMessage(mosquitto_evt_message* event) {
+  Session* session = sessions_.Find(event->client);
+  // A bridge of this broker's own asks no ACL; it is nobody here.
+  if (session == nullptr) return MOSQ_ERR_ACL_DENIED;
+  auto kind = MayPublish(session->who, event->topic);
+  if (!kind) return MOSQ_ERR_ACL_DENIED;
+  if (*kind == PublishKind::kConsumed) {
+    Hide(event);
+    return MOSQ_ERR_SUCCESS;
+  }
+  Published published;
+  published.session = session->id;
+  published.ts_ms = env_->NowMs();
+  published.topic = event->topic;
+  published.payload.assign(static_cast<const char*>(event->payload), event->payloadlen);
+  Status status = ReadProperties(*session, event->properties, &published);
+  if (!status.ok()) {
+    RefuseTopic(*session, event->topic, status);
+    return MOSQ_ERR_ACL_DENIED;
+  }
+  Pass(*session, std::move(published));
+  Hide(event);
+  return MOSQ_ERR_SUCCESS;
+}
+
+Status Host::ReadProperties(const Session& session, const mosquitto_property* properties,
+                            Published* published) {
+  for (const mosquitto_property* p = properties; p != nullptr; p = mosquitto_property_next(p)) {
+    char* text = nullptr;
+    void* data = nullptr;
+    uint16_t bytes = 0;
+    switch (mosquitto_property_identifier(p)) {
+      case MQTT_PROP_CONTENT_TYPE:
+        if (mosquitto_property_read_string(p, MQTT_PROP_CONTENT_TYPE, &text, false) != nullptr) {
+          published->content_type = ContentTypeNamed(text);
+        }
+        break;
+      case MQTT_PROP_RESPONSE_TOPIC:
+        if (mosquitto_property_read_string(p, MQTT_PROP_RESPONSE_TOPIC, &text, false) != nullptr) {
+          published->response_topic = text;
+        }
+        break;
+      case MQTT_PROP_CORRELATION_DATA:
+        if (mosquitto_property_read_binary(p, MQTT_PROP_CORRELATION_DATA, &data, &bytes, false) !=
+            nullptr) {
+          published->correlation.assign(static_cast<const char*>(data), bytes);
+        }
+        break;
+      default:
+        break;
+    }
+    std::free(text);
+    std::free(data);
+  }
+  if (!published->response_topic.empty() && !MayAnswerTo(session.who, published->response_topic)) {
+    return {Code::kDenied, "the response topic must be answer/<client-id> or below it"};
+  }
+  return {};
+}
+
+void Host::Pass(Session& session, Command command) {
+  const auto& published = std::get<Published>(command);
+  if (session.held) {
+    HeldCommands& held = *session.held;
+    held.bytes += published.payload.size();
+    if (held.commands.size() >= kHeldCommandsMax || held.bytes > kHeldBytesMax) {
+      return RefuseTopic(session, published.topic, Busy());
+    }
+    held.commands.push_back(std::move(command));
+    return;
+  }
+  std::string topic = published.topic;
+  if (engine_->Post(std::move(command))) {
+    ++figures_.publishes;
+  } else {
+    RefuseTopic(session, topic, Busy());
+  }
+}
+
+// Admins. Accounts are on disk: their thread works, the answer comes in a tick.
+
+int Host::OnControl(mosquitto_evt_control* event) {
+  Session* session = sessions_.Find(event->client);
+  if (session == nullptr || session->who.role != Role::kAdmin) return MOSQ_ERR_SUCCESS;
+  std::string payload(static_cast<const char*>(event->payload), event->payloadlen);
+  auto answer = [this](SessionId id, std::string text) {
+    ToBroker([this, id, text = std::move(text)] {
+      if (const Session* asker = sessions_.Find(id)) {
+        PublishText(*asker, std::string(kControlResponseTopic), text, 1);
+      }
+    });
+  };
+  bool posted = directory_thread_->Post(
+      [this, id = session->id, payload, answer] { answer(id, control_->Handle(payload)); });
+  if (!posted) RefuseTopic(*session, event->topic, Busy());
+  return MOSQ_ERR_SUCCESS;
+}
+
+void Host::EndSessions(const UserId& user) {
+  std::vector<std::string> clients;
+  sessions_.ForEach([&](const Session& session) {
+    if (session.who.user == user) clients.push_back(session.who.device.str());
+  });
+  for (const std::string& client : clients)
+    mosquitto_kick_client_by_clientid(client.c_str(), false);
+}
+
+}  // namespace parley

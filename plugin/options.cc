@@ -1,0 +1,187 @@
+#include "plugin/options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+#include <limits>
+
+namespace parley {
+namespace {
+
+Result<uint64_t> Number(std::string_view text, uint64_t min, uint64_t max) {
+  uint64_t value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < min || value > max) {
+    return Error(Code::kBadRequest,
+                 "takes a whole number from " + std::to_string(min) + " to " + std::to_string(max));
+  }
+  return value;
+}
+
+using Setter = std::function<Status(std::string_view, Options*)>;
+
+// A row whose value is a number that goes to where `place` points.
+template <class Place>
+Setter ToNumber(uint64_t min, uint64_t max, Place place) {
+  return [=](std::string_view text, Options* options) -> Status {
+    auto value = Number(text, min, max);
+    if (!value) return value.error();
+    auto& field = place(*options);
+    field = static_cast<std::decay_t<decltype(field)>>(*value);
+    return {};
+  };
+}
+
+Status SetDurability(std::string_view text, Options* options) {
+  if (text == "commit") {
+    options->log.durability = Durability::kCommit;
+  } else if (text == "os") {
+    options->log.durability = Durability::kOs;
+  } else if (text.starts_with("interval ")) {
+    auto ms = Number(text.substr(9), 1, 60'000);
+    if (!ms) return {Code::kBadRequest, "interval " + ms.error().message() + " ms"};
+    options->log.durability = Durability::kInterval;
+    options->log.interval_ms = static_cast<int64_t>(*ms);
+  } else {
+    return {Code::kBadRequest, "takes commit, interval <ms> or os"};
+  }
+  return {};
+}
+
+Status SetWake(std::string_view text, Options* options) {
+  static constexpr std::pair<std::string_view, WakeMethod> kMethods[] = {
+      {"auto", WakeMethod::kAuto},
+      {"eventfd", WakeMethod::kEventfd},
+      {"loopback", WakeMethod::kLoopback},
+      {"tick", WakeMethod::kTick}};
+  for (auto [name, method] : kMethods) {
+    if (text != name) continue;
+    options->wake = method;
+    return {};
+  }
+  return {Code::kBadRequest, "takes auto, eventfd, loopback or tick"};
+}
+
+Status SetDataDir(std::string_view text, Options* options) {
+  if (!text.starts_with('/')) return {Code::kBadRequest, "takes an absolute path"};
+  options->data_dir = options->log.data_dir = text;
+  return {};
+}
+
+struct Row {
+  OptionRow row;
+  Setter set;
+};
+
+constexpr uint64_t kAny = std::numeric_limits<int64_t>::max();
+
+const std::vector<Row>& Rows() {
+  static const std::vector<Row> rows = {
+      {{"data_dir", "/var/lib/parley", ""}, SetDataDir},
+      {{"stores", "4", "stores"},
+       ToNumber(
+           1, 100, [](Options & o) -> auto& { return o.log.stores; })},
+      {{"durability", "commit", ""}, SetDurability},
+      {{"max_body", "65536", "bytes"},
+       ToNumber(
+           1, 200'000, [](Options & o) -> auto& { return o.engine.engine.max_body; })},
+      {{"queue_max", "10000", "commands"},
+       ToNumber(
+           1, 10'000'000, [](Options & o) -> auto& { return o.engine.queue_max; })},
+      {{"backlog_bytes_max", "67108864", "bytes"},
+       ToNumber(
+           1 << 20, kAny, [](Options & o) -> auto& { return o.engine.backlog_bytes_max; })},
+      {{"effects_max", "100000", "publishes"},
+       ToNumber(
+           1000, kAny, [](Options & o) -> auto& { return o.engine.effects_max; })},
+      {{"window", "500", "messages"},
+       ToNumber(
+           1, 100'000, [](Options & o) -> auto& { return o.engine.engine.window; })},
+      {{"user_rate", "1000", "messages/s, 0 = no limit; 10 s of it at once"},
+       ToNumber(
+           0, 1'000'000, [](Options & o) -> auto& { return o.engine.engine.user_rate; })},
+      {{"parked_max", "1000", "messages of one sender that wait for a read"},
+       ToNumber(
+           1, 1'000'000, [](Options & o) -> auto& { return o.engine.engine.parked_max; })},
+      {{"sync_waiting_max", "8", "waiting syncs of one user"},
+       ToNumber(
+           1, 10'000, [](Options & o) -> auto& { return o.engine.engine.sync_waiting_max; })},
+      {{"cache_bytes", "67108864", "bytes"},
+       ToNumber(
+           0, kAny, [](Options & o) -> auto& { return o.engine.engine.cache_bytes; })},
+      {{"store_cache_bytes", "67108864", "bytes"},
+       ToNumber(
+           1 << 20, kAny, [](Options & o) -> auto& { return o.log.store_cache_bytes; })},
+      {{"user_idle_ms", "60000", "ms"},
+       ToNumber(
+           0, 86'400'000, [](Options & o) -> auto& { return o.engine.engine.user_idle_ms; })},
+      {{"readers", "2", "threads"},
+       ToNumber(
+           1, 64, [](Options & o) -> auto& { return o.engine.readers; })},
+      {{"journal_segment_bytes", "67108864", "bytes"},
+       ToNumber(
+           1 << 20, uint64_t{1} << 32,
+           [](Options & o) -> auto& { return o.log.journal_segment_bytes; })},
+      {{"journal_bytes_max", "4294967296", "bytes"},
+       ToNumber(
+           2 << 20, kAny, [](Options & o) -> auto& { return o.log.journal_bytes_max; })},
+      {{"store_queue_bytes_max", "67108864", "bytes"},
+       ToNumber(
+           1 << 20, kAny, [](Options & o) -> auto& { return o.log.store_queue_bytes_max; })},
+      {{"retry_ms", "100", "ms, doubled each time"},
+       ToNumber(
+           1, 60'000, [](Options & o) -> auto& { return o.log.retry_ms; })},
+      {{"retry_max", "5", "tries"},
+       ToNumber(
+           0, 100, [](Options & o) -> auto& { return o.log.retry_max; })},
+      {{"login_wait_ms", "4", "ms"},
+       ToNumber(
+           0, 5, [](Options & o) -> auto& { return o.login.wait_ms; })},
+      {{"login_pending_max", "1000", "logins"},
+       ToNumber(
+           1, 1'000'000, [](Options & o) -> auto& { return o.login.pending_max; })},
+      {{"password_memory_kib", "4096", "KiB"},
+       ToNumber(
+           8, 1 << 20, [](Options & o) -> auto& { return o.password_memory_kib; })},
+      {{"session_expiry_s", "86400", "s"},
+       ToNumber(
+           0, 31'536'000, [](Options & o) -> auto& { return o.session_expiry_s; })},
+      {{"tick_deliveries_max", "500", "publishes"},
+       ToNumber(
+           1, 1'000'000, [](Options & o) -> auto& { return o.tick_deliveries_max; })},
+      {{"sys_interval_s", "10", "s, 0 = never"},
+       ToNumber(
+           0, 86'400, [](Options & o) -> auto& { return o.sys_interval_s; })},
+      {{"wake", "auto", ""}, SetWake},
+  };
+  return rows;
+}
+
+}  // namespace
+
+Result<Options> ParseOptions(std::span<const std::pair<std::string, std::string>> given) {
+  Options options;
+  options.log.data_dir = options.data_dir;
+  for (const auto& [name, value] : given) {
+    auto row = std::find_if(Rows().begin(), Rows().end(),
+                            [&](const Row& r) { return r.row.name == name; });
+    if (row == Rows().end()) {
+      return Error(Code::kBadRequest, "there is no option plugin_opt_" + name);
+    }
+    if (Status status = row->set(value, &options); !status.ok()) {
+      return Error(Code::kBadRequest,
+                   "plugin_opt_" + name + " " + status.message() +
+                       (row->row.unit.empty() ? "" : " (") + std::string(row->row.unit) +
+                       (row->row.unit.empty() ? "" : ")") + ", not '" + value + "'");
+    }
+  }
+  return options;
+}
+
+std::vector<OptionRow> OptionRows() {
+  std::vector<OptionRow> rows;
+  for (const Row& row : Rows()) rows.push_back(row.row);
+  return rows;
+}
+
+}  // namespace parley

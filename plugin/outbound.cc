@@ -1,0 +1,192 @@
+// TICK: what is ready goes out. Nothing here waits; one tick is bounded and wakes itself for the
+// rest, so that reading is not starved.
+#include <cstring>
+
+#include "plugin/host.h"
+
+namespace parley {
+namespace {
+
+constexpr int kAnswerQos = 1;  // where the device subscribed to no answers itself
+
+// Takes a payload of that size that the broker will own.
+char* NewPayload(size_t bytes) { return static_cast<char*>(mosquitto_malloc(bytes)); }
+
+std::string ChannelTopic(Channel channel, const Who& who) {
+  switch (channel) {
+    case Channel::kInbox:
+      return "chat/" + who.user.str();
+    case Channel::kReceipt:
+      return "receipt/" + who.user.str();
+    case Channel::kPresence:
+      return "presence/" + who.user.str();
+    case Channel::kTyping:
+      return "typing/" + who.user.str();
+    case Channel::kAnswer:
+      break;
+  }
+  return "answer/" + who.device.str();
+}
+
+}  // namespace
+
+void Host::OnTick(mosquitto_evt_tick* event) {
+#if PARLEY_MOSQUITTO_2_1
+  event->next_s = 0;
+  event->next_ms = 0;
+#else
+  (void)event;
+#endif
+  wake_.Drain();
+  reloading_ = false;
+  if (!ticked_) FirstTick();
+  std::vector<std::function<void()>> jobs;
+  {
+    std::lock_guard lock(broker_jobs_mutex_);
+    jobs.swap(broker_jobs_);
+  }
+  for (auto& job : jobs) job();
+  TakeVerdicts();
+  DeliverEffects();
+  int64_t now_s = env_->NowMs() / 1000;
+  if (now_s != second_) {
+    second_ = now_s;
+    EverySecond(now_s);
+  }
+}
+
+void Host::DeliverEffects() {
+  bool more = release_.Take(options_.tick_deliveries_max, &taken_);
+  bool any = !taken_.empty();
+  for (const Effect& effect : taken_) {
+    if (const Session* session = sessions_.Find(effect.session)) Deliver(*session, effect);
+  }
+  taken_.clear();
+  if (any) ++figures_.wakes;
+#if PARLEY_MOSQUITTO_2_1
+  // 2.1 publishes at its loop's next turn: without a wake, after up to 100 ms.
+  if (any) wake_.Signal();
+#else
+  if (more) wake_.Signal();
+#endif
+}
+
+void Host::Deliver(const Session& session, const Effect& effect) {
+  int8_t subscribed = session.qos[static_cast<size_t>(effect.channel)];
+  if (effect.channel == Channel::kInbox) {
+    if (subscribed == kNotSubscribed) return;
+    char head[32] = "{\"seq\":";
+    size_t head_bytes = 7;
+    std::string number = std::to_string(effect.seq.value());
+    std::memcpy(head + head_bytes, number.data(), number.size());
+    head_bytes += number.size();
+    size_t bytes = head_bytes + effect.rest->size();
+    char* payload = NewPayload(bytes);
+    if (payload == nullptr) return;
+    std::memcpy(payload, head, head_bytes);
+    std::memcpy(payload + head_bytes, effect.rest->data(), effect.rest->size());
+    return PublishTo(session, ChannelTopic(effect.channel, session.who), payload, bytes, subscribed,
+                     {});
+  }
+  if (effect.payload.empty()) return;  // only there to fail
+  if (effect.channel != Channel::kAnswer) {
+    if (subscribed == kNotSubscribed) return;
+    return PublishText(session, ChannelTopic(effect.channel, session.who), effect.payload,
+                       subscribed);
+  }
+  int qos = subscribed == kNotSubscribed ? kAnswerQos : subscribed;
+  PublishText(session,
+              effect.response_topic.empty() ? ChannelTopic(Channel::kAnswer, session.who)
+                                            : effect.response_topic,
+              effect.payload, qos, effect.correlation);
+}
+
+void Host::PublishText(const Session& session, const std::string& topic, std::string_view text,
+                       int qos, const std::string& correlation) {
+  char* payload = NewPayload(text.size());
+  if (payload == nullptr) return;
+  std::memcpy(payload, text.data(), text.size());
+  PublishTo(session, topic, payload, text.size(), qos, correlation);
+}
+
+// Owns the payload. Straight into the client's queue: no subscription is matched, no READ asked.
+void Host::PublishTo(const Session& session, const std::string& topic, void* payload, size_t bytes,
+                     int qos, const std::string& correlation) {
+  mosquitto_property* properties = nullptr;
+  if (!correlation.empty()) {
+    mosquitto_property_add_binary(&properties, MQTT_PROP_CORRELATION_DATA, correlation.data(),
+                                  static_cast<uint16_t>(correlation.size()));
+  }
+  int rc = mosquitto_broker_publish(session.who.device.str().c_str(), topic.c_str(),
+                                    static_cast<int>(bytes), payload, qos, false, properties);
+  if (rc == MOSQ_ERR_SUCCESS) {
+    ++figures_.deliveries;
+    return;
+  }
+  mosquitto_free(payload);
+  mosquitto_property_free_all(&properties);
+}
+
+void Host::RefuseTopic(const Session& session, std::string_view topic, const Status& status) {
+  std::string head = "\"topic\":";
+  AppendJsonString(topic, &head);
+  head += ',';
+  int8_t qos = session.qos[static_cast<size_t>(Channel::kAnswer)];
+  PublishText(session, ChannelTopic(Channel::kAnswer, session.who), ErrorAnswer(head, status),
+              qos == kNotSubscribed ? kAnswerQos : qos);
+}
+
+void Host::FirstTick() {
+  ticked_ = true;
+  auto listeners = FindListeners();
+  std::string text;
+  for (const std::string& listener : listeners) text += listener + "\n";
+  // Here, where the broker's loop runs and before anybody can wait for it: once, a few hundred µs.
+  std::string run = options_.data_dir + "/run";
+  Status status = env_->MakeDir(run);
+  if (status.ok()) status = env_->ReplaceFile(run + "/listeners", text);
+  if (!status.ok()) {
+    mosquitto_log_printf(MOSQ_LOG_WARNING, "parley: %s", status.ToString().c_str());
+  }
+  std::string token = credentials_->IssueToken(kControlUser, 3650 * 86400LL, true);
+  wake_method_ = wake_.Attach(options_.wake, listeners, std::string(kControlUser), token);
+  mosquitto_log_printf(MOSQ_LOG_NOTICE, "parley: serving wake=%s users=%zu took=%lldms",
+                       wake_method_.c_str(), directory_->user_count(),
+                       static_cast<long long>(env_->NowMs() - started_ms_));
+}
+
+void Host::EverySecond(int64_t now_s) {
+  for (const std::string& line : engine_->TakeLines()) {
+    mosquitto_log_printf(MOSQ_LOG_NOTICE, "parley: %s", line.c_str());
+  }
+  sessions_.Expire(now_s);
+  // Tokens that have run out, accounts that were disabled: their sessions end.
+  std::vector<std::string> ended;
+  sessions_.ForEach([&](const Session& session) {
+    if (session.expires_s > 0 && session.expires_s <= now_s)
+      ended.push_back(session.who.device.str());
+  });
+  for (const std::string& client : ended) mosquitto_kick_client_by_clientid(client.c_str(), false);
+  if (options_.sys_interval_s > 0 && now_s - figures_s_ >= options_.sys_interval_s) {
+    figures_s_ = now_s;
+    PublishFigures();
+  }
+}
+
+void Host::PublishFigure(std::string_view name, const std::string& value) {
+  char* payload = NewPayload(value.size());
+  if (payload == nullptr) return;
+  std::memcpy(payload, value.data(), value.size());
+  std::string topic = "$SYS/broker/parley/" + std::string(name);
+  if (mosquitto_broker_publish(nullptr, topic.c_str(), static_cast<int>(value.size()), payload, 0,
+                               true, nullptr) != MOSQ_ERR_SUCCESS) {
+    mosquitto_free(payload);
+  }
+}
+
+void Host::PublishFigures() {
+  for (const auto& [name, value] : Figures()) PublishFigure(name, std::to_string(value));
+  PublishFigure("wake", wake_method_);
+}
+
+}  // namespace parley

@@ -1,0 +1,91 @@
+// Who is connected, by Mosquitto's pointer.
+//
+// A pointer names a session from BASIC_AUTH to the first DISCONNECT (2.1: or CLIENT_OFFLINE) and no
+// longer: Mosquitto reuses addresses, and in a takeover the new session is authenticated before the
+// old one ends, under the same client id. So ends are by pointer, deliveries by client id, and an
+// unknown pointer is nobody.
+//
+// A device whose broker session outlives its connection doesn't subscribe again when it returns:
+// its subscriptions are remembered here for session_expiry_s, by client id and user.
+//
+// Broker thread only.
+#ifndef PARLEY_PLUGIN_SESSIONS_H_
+#define PARLEY_PLUGIN_SESSIONS_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "chat/command.h"
+#include "plugin/access.h"
+
+struct mosquitto;
+
+namespace parley {
+
+inline constexpr size_t kChannels = 5;
+inline constexpr int8_t kNotSubscribed = -1;
+using ChannelQos = std::array<int8_t, kChannels>;  // by Channel
+
+// Commands of a session whose password is still being checked.
+struct HeldCommands {
+  uint64_t ticket = 0;
+  std::vector<Command> commands;
+  size_t bytes = 0;
+};
+
+struct Session {
+  SessionId id = 0;
+  Who who;
+  int64_t expires_s = 0;  // its token's end; 0: none
+  bool lasting = false;   // the broker may keep it after the connection
+  ChannelQos qos;
+  std::unique_ptr<HeldCommands> held;  // set: not yet verified
+};
+
+class Sessions {
+ public:
+  explicit Sessions(int64_t expiry_s) : expiry_s_(expiry_s) {}
+
+  Session* Find(const mosquitto* client);
+  Session* Find(SessionId id);
+  // True where the client id is connected now.
+  bool Connected(std::string_view client_id) const;
+  // True where another user has this client id, connected or with a broker session that may last.
+  bool HeldByOther(const std::string& client_id, const UserId& user, int64_t now_s) const;
+
+  // Adds a session; takes the remembered subscriptions where `resume`.
+  Session& Add(const mosquitto* client, Who who, bool resume, int64_t now_s);
+  // Ends it; remembers its subscriptions where it may last. Returns its id, or 0 where unknown.
+  SessionId Remove(const mosquitto* client, int64_t now_s);
+
+  size_t size() const { return by_client_.size(); }
+  template <class F>
+  void ForEach(F f) {
+    for (auto& [client, session] : by_client_) f(*session);
+  }
+  // Drops what has expired. Now and then.
+  void Expire(int64_t now_s);
+
+ private:
+  struct Remembered {
+    UserId user;
+    ChannelQos qos;
+    int64_t until_s = 0;
+  };
+
+  const int64_t expiry_s_;
+  SessionId last_id_ = 0;
+  std::unordered_map<const mosquitto*, std::unique_ptr<Session>> by_client_;
+  std::unordered_map<SessionId, Session*> by_id_;
+  std::unordered_map<std::string_view, Session*> by_device_;  // the newest; keys live in sessions
+  std::unordered_map<std::string, Remembered> remembered_;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_PLUGIN_SESSIONS_H_
