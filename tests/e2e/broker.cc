@@ -191,12 +191,22 @@ CommandResult RunCommand(const std::vector<std::string>& command, std::string_vi
 
 Broker::Broker(BrokerConfig config) : config_(std::move(config)), port_(FreePort()) {
   MakeDirectories();
-  if (config_.plugin) CtlDone({"init"});
   LiveBrokers().push_back(this);
+  if (!config_.plugin) return;
+  try {
+    CtlDone({"init"});
+  } catch (...) {
+    Forget();
+    throw;
+  }
 }
 
 Broker::~Broker() {
   if (running()) Kill();
+  Forget();
+}
+
+void Broker::Forget() {
   auto& live = LiveBrokers();
   live.erase(std::find(live.begin(), live.end(), this));
   std::error_code ignored;

@@ -96,6 +96,7 @@ class Broker {
 
  private:
   void MakeDirectories();
+  void Forget();  // removes the directories, unless they are to be kept
   void OwnDataDirectory() const;
   std::filesystem::path ReachablePlugin() const;
   void WriteConfiguration() const;

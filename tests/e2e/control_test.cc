@@ -244,8 +244,8 @@ TEST_CASE("an admin's commands are answered as dynamic-security answers") {
     admin.Publish("$CONTROL/parley/v1", payload);
     return Json::parse(admin.Next(responses).payload);
   };
-  Json answer = command(
-      R"({"commands":[{"command":"createUser","username":"made","password":"x","correlationData":"c1"}]})");
+  Json answer = command(R"({"commands":[{"command":"createUser","username":"made","password":"x",)"
+                        R"("correlationData":"c1"}]})");
   CAPTURE(answer.dump());
   REQUIRE(answer["responses"].size() == 1);
   CHECK(answer["responses"][0]["command"] == "createUser");
