@@ -40,10 +40,12 @@ class Checker : public nlohmann::json_sax<json> {
 
   bool start_object(std::size_t) override {
     if (keys_.size() == 1 && member_ == "ref") has_ref = true;
-    if (keys_.size() == 1 && (member_ == "id" || member_ == "type")) return Value("an object");
-    return Enter(true);
+    if (message_ && keys_.size() == 1 && (member_ == "id" || member_ == "type")) {
+      return Value("an object");  // fails
+    }
+    return Enter();
   }
-  bool start_array(std::size_t) override { return Value("an array") && Enter(false); }
+  bool start_array(std::size_t) override { return Value("an array") && Enter(); }
   bool end_object() override { return Leave(); }
   bool end_array() override { return Leave(); }
 
@@ -71,20 +73,24 @@ class Checker : public nlohmann::json_sax<json> {
     std::string_view what = error.what();
     if (auto end = what.find("] "); end != std::string_view::npos) what.remove_prefix(end + 2);
     syntax_error = what;
+    number_out_of_range = error.id == kNumberOutOfRange;
     return false;
   }
 
   // `message`: the members of a message are checked, and no others are allowed.
   explicit Checker(bool message) : message_(message) {}
 
-  std::string failure;       // a rule of ours that was broken
-  std::string syntax_error;  // not JSON at all
+  std::string failure;               // a rule of ours that was broken
+  std::string syntax_error;          // not JSON at all
+  bool number_out_of_range = false;  // … or JSON that holds a number past any double
   std::string id, type, ref_from, ref_id;
   bool has_id = false, has_type = false, has_ref = false;
   size_t members = 0;
   size_t body_index = SIZE_MAX;  // which of the top-level members is "body"
 
  private:
+  static constexpr int kNumberOutOfRange = 406;  // nlohmann's id for it
+
   bool Fail(std::string why) {
     failure = std::move(why);
     return false;
@@ -103,7 +109,7 @@ class Checker : public nlohmann::json_sax<json> {
     }
     return true;
   }
-  bool Enter(bool) {
+  bool Enter() {
     if (message_ && keys_.size() == 2 && member_ == "ref") {
       return Fail("'ref." + ref_member_ + "' must be a string");
     }
@@ -123,6 +129,9 @@ class Checker : public nlohmann::json_sax<json> {
   std::string member_;      // the top-level member that is being read
   std::string ref_member_;  // … and the one of "ref"
 };
+
+// JSON holds none, but nlohmann's parser takes one for the end and ignores what follows.
+bool HasNul(std::string_view text) { return text.find('\0') != text.npos; }
 
 size_t SkipSpace(std::string_view text, size_t at) {
   while (at < text.size() &&
@@ -203,6 +212,9 @@ Result<SendRequest> FromText(std::string_view payload, size_t max_body) {
   if (Status status = CheckBodySize(payload.size(), max_body); !status.ok()) return Error(status);
   SendRequest request;
   AppendJsonString(payload, &request.body);
+  if (request.body.size() > kWrittenBytesMax) {
+    return Error(Code::kTooLarge, "the text's control characters make it too long");
+  }
   return request;
 }
 
@@ -272,7 +284,7 @@ bool ValidUtf8(std::string_view text) {
 Result<SendRequest> ParseSend(std::string_view payload, ContentType content_type, size_t max_body) {
   if (!ValidUtf8(payload)) return Error(BadRequest("the payload is not UTF-8"));
   size_t first = SkipSpace(payload, 0);
-  bool braced = first < payload.size() && payload[first] == '{';
+  bool braced = first < payload.size() && payload[first] == '{' && !HasNul(payload);
   if (content_type == ContentType::kText || (!braced && content_type == ContentType::kAny)) {
     return FromText(payload, max_body);
   }
@@ -285,13 +297,14 @@ Result<SendRequest> ParseSend(std::string_view payload, ContentType content_type
     if (content_type == ContentType::kObject || json::accept(payload)) {
       return Error(BadRequest(checker.failure));
     }
-  } else if (content_type == ContentType::kObject) {
+  } else if (content_type == ContentType::kObject || checker.number_out_of_range) {
     return Error(BadRequest(checker.syntax_error));
   }
   return FromText(payload, max_body);  // begins like an object and is none: somebody's text
 }
 
 Result<json> ParseObject(std::string_view payload) {
+  if (HasNul(payload)) return Error(BadRequest("the payload must be a JSON object"));
   Checker checker(false);
   if (!json::sax_parse(payload, &checker)) {
     return Error(BadRequest(checker.failure.empty() ? checker.syntax_error : checker.failure));

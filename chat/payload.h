@@ -19,6 +19,7 @@ namespace parley {
 
 inline constexpr size_t kMessageIdBytesMax = 64;
 inline constexpr int kNestingMax = 32;
+inline constexpr size_t kWrittenBytesMax = 200'002;  // of a text with its escapes and quotes
 
 // How an MQTT 5 content type binds the reading of a payload.
 enum class ContentType { kAny, kText, kObject };
@@ -31,7 +32,8 @@ struct SendRequest {
 };
 
 // Reads text or an object. `max_body` bounds the body: a text's bytes, a JSON string's bytes
-// between its quotes, any other value's bytes as written.
+// between its quotes, any other value's bytes as written. A text is also bounded as it goes out
+// (kWrittenBytesMax): a control character takes six bytes there.
 Result<SendRequest> ParseSend(std::string_view payload, ContentType content_type, size_t max_body);
 
 // A JSON object with no member twice and no nesting past kNestingMax.
