@@ -5,6 +5,7 @@
 #include <pwd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -76,6 +77,25 @@ Status SyncDirectory(const std::string& dir) {
   return status;
 }
 
+// Turns root for good into another user, with the groups that this user has.
+bool TurnInto(uid_t uid, gid_t gid) {
+  const passwd* user = getpwuid(uid);
+  bool groups = user != nullptr ? initgroups(user->pw_name, gid) == 0 : setgroups(1, &gid) == 0;
+  return groups && setgid(gid) == 0 && setuid(uid) == 0;
+}
+
+// Tried in a child: the parents' rights, ACLs and mounts all have a say.
+bool Reaches(uid_t uid, gid_t gid, const std::string& dir) {
+  pid_t child = fork();
+  if (child == 0) {
+    _exit(TurnInto(uid, gid) && access(dir.c_str(), R_OK | W_OK | X_OK) == 0 ? 0 : 1);
+  }
+  int status = 1;
+  while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return child > 0 && status == 0;
+}
+
 }  // namespace
 
 std::string LockPath(const std::string& data_dir) { return data_dir + "/LOCK"; }
@@ -121,23 +141,21 @@ Status PrepareDataDir(const std::string& data_dir, const std::string& broker_use
                                        "name a new or an empty directory");
   }
   if (geteuid() != 0 || info.st_uid != 0 || fs::exists(DatabasePath(data_dir))) return Status();
-  if (const passwd* user = getpwnam(broker_user.c_str()); user != nullptr) {
-    if (chown(data_dir.c_str(), user->pw_uid, user->pw_gid) != 0) {
-      return ErrnoStatus(data_dir, "chown");
-    }
-  }
-  return Status();
+  const passwd* user = getpwnam(broker_user.c_str());
+  if (user == nullptr) return Status();
+  uid_t uid = user->pw_uid;
+  gid_t gid = user->pw_gid;
+  if (chown(data_dir.c_str(), uid, gid) != 0) return ErrnoStatus(data_dir, "chown");
+  if (Reaches(uid, gid, data_dir)) return Status();
+  return chown(data_dir.c_str(), 0, info.st_gid) == 0 ? Status() : ErrnoStatus(data_dir, "chown");
 }
 
 Status BecomeOwnerOf(const std::string& data_dir) {
   if (geteuid() != 0) return Status();
   struct stat info;
   if (stat(data_dir.c_str(), &info) != 0) return ErrnoStatus(data_dir, "stat");
-  if (info.st_uid == 0) return Status();
-  if (setgroups(1, &info.st_gid) != 0) return ErrnoStatus(data_dir, "setgroups");
-  if (setgid(info.st_gid) != 0) return ErrnoStatus(data_dir, "setgid");
-  if (setuid(info.st_uid) != 0) return ErrnoStatus(data_dir, "setuid");
-  return Status();
+  if (info.st_uid == 0 || !Reaches(info.st_uid, info.st_gid, data_dir)) return Status();
+  return TurnInto(info.st_uid, info.st_gid) ? Status() : ErrnoStatus(data_dir, "setuid");
 }
 
 Status MakeSecret(const std::string& data_dir, const std::string& secret) {

@@ -42,12 +42,13 @@ class DataDirLock {
 };
 
 // Makes the directory (mode 0700) and its parents where they are missing. Root's new or still
-// root-owned directory is given to `broker_user` where such a user exists, since the broker drops
-// to it before the plugin starts. A directory that holds something else than Parley's is refused
-// (kConflict).
+// root-owned directory is given to `broker_user` where there is such a user who can reach it, since
+// the broker drops to it before the plugin starts. A directory that holds something else than
+// Parley's is refused (kConflict).
 Status PrepareDataDir(const std::string& data_dir, const std::string& broker_user);
 
-// When root runs this: turns the process for good into the user who owns the directory.
+// When root runs this: turns the process for good into the user who owns the directory, unless that
+// user can't reach it (a broker that works on it then runs as root).
 Status BecomeOwnerOf(const std::string& data_dir);
 
 // Writes 32 random bytes into the secret file unless it is there; durable on return.
