@@ -65,10 +65,9 @@ void Host::DeliverEffects() {
   if (any) ++figures_.wakes;
 #if PARLEY_MOSQUITTO_2_1
   // 2.1 publishes at its loop's next turn: without a wake, after up to 100 ms.
-  if (any) wake_.Signal();
-#else
-  if (more) wake_.Signal();
+  more = more || any;
 #endif
+  if (more) wake_.Signal();
 }
 
 void Host::Deliver(const Session& session, const Effect& effect) {
