@@ -12,7 +12,9 @@
 #include <mutex>
 #include <shared_mutex>
 
+#include "storage/env.h"
 #include "storage/keys.h"
+#include "storage/leveldb_env.h"
 
 namespace parley {
 namespace {
@@ -196,9 +198,13 @@ class LevelDbStoreImpl : public LevelDbStore {
  public:
   explicit LevelDbStoreImpl(const LevelDbOptions& options)
       : path_(options.path),
+        env_(options.env != nullptr ? options.env : leveldb::Env::Default(),
+             [this, posix = options.env == nullptr] {
+               return posix ? SyncDir() : leveldb::Status();
+             }),
         block_cache_(options.block_cache),
         filter_(leveldb::NewBloomFilterPolicy(kFilterBitsPerKey)) {
-    options_.env = options.env != nullptr ? options.env : leveldb::Env::Default();
+    options_.env = &env_;
     options_.create_if_missing = options.create;
     options_.paranoid_checks = true;
     options_.write_buffer_size = kWriteBufferBytes;
@@ -213,10 +219,9 @@ class LevelDbStoreImpl : public LevelDbStore {
   Status Reopen() {
     std::unique_lock lock(db_mutex_);
     db_.reset();
-    leveldb::DB* db = nullptr;
-    leveldb::Status opened = leveldb::DB::Open(options_, path_, &db);
-    db_.reset(db);
-    Status status = opened.ok() ? CheckFormat() : ToStatus(opened);
+    env_.TakeFailure().ok();  // opening makes tables of all that the logs hold, and syncs them
+    Status status = OpenDb();
+    if (status.ok()) status = CheckFormat();
     if (status.ok()) status = LoadApplied();
     if (!status.ok()) db_.reset();
     must_reopen_ = !status.ok();
@@ -250,7 +255,11 @@ class LevelDbStoreImpl : public LevelDbStore {
       if (Status status = Reopen(); !status.ok()) return status;
     }
     leveldb::WriteBatch nothing;
-    return Write(&nothing, /*sync=*/true);
+    Status status = Write(&nothing, /*sync=*/true);
+    leveldb::Status closed = env_.TakeFailure();
+    if (!status.ok() || closed.ok()) return status;
+    must_reopen_ = true;
+    return ToStatus(closed);
   }
 
   Result<Lsn> Applied() const override {
@@ -422,6 +431,19 @@ class LevelDbStoreImpl : public LevelDbStore {
     return Error(Code::kUnavailable, "store " + path_ + " could not be opened again");
   }
 
+  Status OpenDb() {
+    leveldb::Status status = CutTornLog(&env_, path_);
+    leveldb::DB* db = nullptr;
+    if (status.ok()) status = leveldb::DB::Open(options_, path_, &db);
+    db_.reset(db);
+    return status.ok() ? Status() : ToStatus(status);
+  }
+
+  leveldb::Status SyncDir() const {
+    Status status = Env::Posix()->SyncDir(path_);
+    return status.ok() ? leveldb::Status() : leveldb::Status::IOError(path_, status.message());
+  }
+
   Status Write(leveldb::WriteBatch* batch, bool sync) {
     leveldb::WriteOptions options;
     options.sync = sync;
@@ -520,6 +542,7 @@ class LevelDbStoreImpl : public LevelDbStore {
   }
 
   const std::string path_;
+  StoreEnv env_;
   const std::shared_ptr<leveldb::Cache> block_cache_;
   const std::unique_ptr<const leveldb::FilterPolicy> filter_;
   leveldb::Options options_;

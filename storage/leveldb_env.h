@@ -1,0 +1,53 @@
+// What a store needs of the files below LevelDB beyond what LevelDB itself asks of them.
+//
+// LevelDB appends each write to a log of its own and starts a new log when its memtable is full;
+// the old one is closed without a sync, so a sync of the new one says nothing about the writes in
+// the old one until the memtable has become a table. And after a power cut a log may end in
+// anything: LevelDB skips zeros in the middle without a word, applies what follows, and refuses
+// to open where a checksum is wrong. A store promises that a sync covers all writes before it and
+// that what survives is a beginning of what was written, without holes; hence:
+//
+// - StoreEnv syncs a log when it is closed, and the directory that names it;
+// - CutTornLog shortens the last log to its last whole record before LevelDB sees it. What is cut
+//   was never synced, or is missed: the log finds that the store lags behind the journal.
+//
+// Source of the format: LevelDB's doc/log_format.md.
+#ifndef PARLEY_STORAGE_LEVELDB_ENV_H_
+#define PARLEY_STORAGE_LEVELDB_ENV_H_
+
+#include <leveldb/env.h>
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace parley {
+
+// Threads: logs are made, written and closed by the store's writer; all else by any.
+class StoreEnv : public leveldb::EnvWrapper {
+ public:
+  // `sync_dir` makes the names in the store's directory durable.
+  StoreEnv(leveldb::Env* base, std::function<leveldb::Status()> sync_dir);
+
+  leveldb::Status NewWritableFile(const std::string& path, leveldb::WritableFile** file) override;
+
+  // The first failed sync of a log on its closing since the last call: writes before it may be
+  // lost in a power cut.
+  leveldb::Status TakeFailure();
+
+ private:
+  class LogFile;
+
+  std::function<leveldb::Status()> sync_dir_;
+  leveldb::Status failure_;
+};
+
+// Corruption where a log that isn't the last with records is damaged.
+leveldb::Status CutTornLog(leveldb::Env* env, const std::string& dir);
+
+// How many bytes of a log's are whole records, from its beginning.
+size_t WholeRecordBytes(std::string_view log);
+
+}  // namespace parley
+
+#endif  // PARLEY_STORAGE_LEVELDB_ENV_H_
