@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "bridge/mqtt_client.h"
+#include "bridge/resting_log.h"
 #include "chat/control.h"
 #include "storage/credentials.h"
 #include "storage/data_dir.h"
@@ -47,12 +48,20 @@ Result<std::string> RequestOf(const json& command) {
   }
 }
 
+ControlHooks HooksFor(const std::string& data_dir, Env* env) {
+  ControlHooks hooks;
+  hooks.deadletters = [=](size_t) { return CountDeadLetters(data_dir, env); };
+  hooks.replay_deadletters = [=] { return ReplayDeadLetters(data_dir, env); };
+  return hooks;
+}
+
 class DirectoryChannel final : public ControlChannel {
  public:
-  DirectoryChannel(std::unique_ptr<Directory> directory, Credentials credentials, Env* env)
+  DirectoryChannel(std::unique_ptr<Directory> directory, Credentials credentials,
+                   const std::string& data_dir, Env* env)
       : directory_(std::move(directory)),
         credentials_(std::move(credentials)),
-        control_(directory_.get(), &credentials_, env, {}) {}
+        control_(directory_.get(), &credentials_, env, HooksFor(data_dir, env)) {}
 
   Result<json> Run(json command) override {
     Result<std::string> request = RequestOf(command);
@@ -161,7 +170,7 @@ Result<std::unique_ptr<ControlChannel>> ControlChannel::Open(const std::string& 
     }
     if (directory) {
       return std::make_unique<DirectoryChannel>(std::move(*directory), std::move(*credentials),
-                                                env);
+                                                data_dir, env);
     }
     auto broker = EnterAnyBroker(data_dir, *credentials, env);
     if (broker) return broker;

@@ -103,14 +103,11 @@ Status MqttClient::Publish(const std::string& topic, const std::string& payload)
 
 Status MqttClient::Subscribe(const std::string& filter) {
   try {
-    mqtt::token_ptr token = paho_->client.subscribe(filter, 1);
-    if (Status status = paho_->Await(token); !status.ok()) return status;
-    auto codes = token->get_subscribe_response().get_reason_codes();
-    if (codes.size() == 1 && codes[0] < kSubackFailure) return Status();
+    return paho_->Await(paho_->client.subscribe(filter, 1));
   } catch (const mqtt::exception& error) {
     if (error.get_return_code() != kSubackFailure) return StatusOf(error, paho_->uri);
+    return Status(Code::kDenied, paho_->uri + ": the broker refused the subscription " + filter);
   }
-  return Status(Code::kDenied, paho_->uri + ": the broker refused the subscription " + filter);
 }
 
 Result<std::optional<MqttMessage>> MqttClient::Receive(std::chrono::milliseconds timeout) {
