@@ -15,13 +15,17 @@ namespace {
 ChatServer& Server() {
   static ChatServer server({.options = {{"plugin_opt_sys_interval_s", "1"}, {"sys_interval", "1"}}},
                            10);
-  if (!server.running()) server.Start();
   return server;
 }
 
-// Both states of the broker, one after the other.
+// With the broker up or down.
 void Be(bool up) {
-  if (Server().running() != up) Server().Stop();
+  if (Server().running() == up) return;
+  if (up) {
+    Server().Start();
+  } else {
+    Server().Stop();
+  }
 }
 
 Device Admin() {
@@ -34,6 +38,7 @@ Device Admin() {
 }
 
 bool CanLogin(const std::string& user, const std::string& password) {
+  Be(true);
   Device device(Server().port(), user, password);
   const Clock::time_point deadline = Clock::now() + std::chrono::seconds(5);
   while (Clock::now() < deadline) {
