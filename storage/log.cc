@@ -290,6 +290,8 @@ class LogImpl final : public Log, public StoreWriter::Host {
   void HandOnSynced();
   void NoteSegments();
   bool SleepUntilStop(int64_t ms);
+  void SetJournalOk(bool ok);
+  Status WaitSynced(Lsn lsn);
 
   void RunKeeper();
   void WakeKeeper();
@@ -316,12 +318,14 @@ class LogImpl final : public Log, public StoreWriter::Host {
   Lsn closed_through_;
 
   mutable std::mutex mutex_;
-  std::condition_variable work_;  // for the committer
+  std::condition_variable work_;            // for the committer
+  std::condition_variable synced_changed_;  // synced_, journal_ok_, stop_
   std::vector<std::vector<Transaction>> queue_;
   Lsn next_lsn_;
   bool asleep_ = false;
   bool failed_ = false;  // until Resume
   bool sync_wanted_ = false;
+  Lsn synced_;  // durability interval: handed to the stores through this
   bool stop_ = false;
 
   std::mutex keeper_mutex_;
@@ -340,7 +344,8 @@ LogImpl::LogImpl(const LogOptions& options, Listener* listener, Recovered recove
       shards_(std::move(recovered.shards)),
       journal_(std::move(recovered.journal)),
       committed_(journal_->last().value()),
-      next_lsn_(journal_->last().Next()) {
+      next_lsn_(journal_->last().Next()),
+      synced_(journal_->last()) {
   // Where this fails, the first commit tries again and tells.
   Status status = journal_->Begin();
   if (!status.ok())
@@ -368,6 +373,7 @@ LogImpl::~LogImpl() {
     std::lock_guard lock(mutex_);
     stop_ = true;
     work_.notify_one();
+    synced_changed_.notify_all();
   }
   committer_.join();
   for (auto& writer : writers_) writer->Stop();
@@ -416,11 +422,22 @@ void LogImpl::Resume() {
 
 Status LogImpl::WaitApplied(const UserId& user, Lsn lsn) {
   if (options_.durability == Durability::kInterval) {
-    std::lock_guard lock(mutex_);
-    sync_wanted_ = true;
-    if (asleep_) work_.notify_one();
+    Status status = WaitSynced(lsn);
+    if (!status.ok()) return status;
   }
   return WriterOf(user).WaitApplied(lsn);
+}
+
+// Rather than for the interval to end.
+Status LogImpl::WaitSynced(Lsn lsn) {
+  std::unique_lock lock(mutex_);
+  while (synced_ < lsn) {
+    if (stop_ || !journal_ok_) return Status(Code::kUnavailable, "the journal can't be synced now");
+    sync_wanted_ = true;
+    if (asleep_) work_.notify_one();
+    synced_changed_.wait(lock);
+  }
+  return Status();
 }
 
 Result<std::shared_ptr<const MessageStore>> LogImpl::store(const UserId& user) const {
@@ -529,15 +546,21 @@ Status LogImpl::RetryUntilCommitted(Status status) {
   ++journal_errors_;
   int64_t delay_ms = options_.retry_ms;
   while (!status.ok() && journal_->uncertain()) {
-    journal_ok_ = false;
+    SetJournalOk(false);
     listener_->LogLine("journal event=retry error=\"" + status.ToString() + "\"");
     if (!SleepUntilStop(delay_ms)) return status;
     delay_ms = std::min(delay_ms * 2, kRetryMsMax);
     status = journal_->Retry();
     journal_errors_ += !status.ok();
   }
-  journal_ok_ = true;
+  SetJournalOk(true);
   return status;
+}
+
+void LogImpl::SetJournalOk(bool ok) {
+  std::lock_guard lock(mutex_);
+  journal_ok_ = ok;
+  synced_changed_.notify_all();
 }
 
 bool LogImpl::SleepUntilStop(int64_t ms) {
@@ -575,12 +598,14 @@ void LogImpl::SyncWhatIsDue() {
 }
 
 void LogImpl::HandOnSynced() {
+  for (const Group& group : std::exchange(unsynced_, {})) HandOn(group);
+  unsynced_bytes_ = 0;
   {
     std::lock_guard lock(mutex_);
     sync_wanted_ = false;
+    synced_ = Lsn(committed_);
+    synced_changed_.notify_all();
   }
-  for (const Group& group : std::exchange(unsynced_, {})) HandOn(group);
-  unsynced_bytes_ = 0;
   NoteSegments();
 }
 

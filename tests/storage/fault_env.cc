@@ -143,6 +143,15 @@ void FaultEnv::PowerOn() {
     }
   }
   dirs_ = std::move(dirs);
+  Restart();
+}
+
+void FaultEnv::StartProcess() {
+  std::lock_guard lock(mutex_);
+  Restart();
+}
+
+void FaultEnv::Restart() {
   off_ = false;
   cut_at_ = fail_from_ = UINT64_MAX;
   fail_to_ = 0;

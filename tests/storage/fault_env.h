@@ -51,6 +51,8 @@ class FaultEnv : public Env {
   void CutPower();
   // Brings back what survived. Files open before stay dead.
   void PowerOn();
+  // As PowerOn, but the machine never stopped, only the process: all that was written is there.
+  void StartProcess();
   void SetFull(bool full);  // nothing can grow, nothing can be made
   // Every operation under the path fails, until Mend.
   void Break(const std::string& path);
@@ -91,6 +93,7 @@ class FaultEnv : public Env {
 
   enum class Verdict { kGo, kFail, kCut };
   Status Off() const { return Status(Code::kIoError, "the power is off"); }
+  void Restart();
   Verdict Judge(const std::string& path);
   bool Chance(unsigned of) { return random_() % of == 0; }
   // Runs `deed` unless it is to fail; where it fails it may be done all the same.
