@@ -42,7 +42,7 @@ bool CanLogin(const std::string& user, const std::string& password) {
   Device device(Server().port(), user, password);
   const Clock::time_point deadline = Clock::now() + std::chrono::seconds(5);
   while (Clock::now() < deadline) {
-    if (device.Connect(device.ConnectOptions()) == 0) return true;
+    if (device.TryLogin()) return true;
   }
   return false;
 }

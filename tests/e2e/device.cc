@@ -41,14 +41,21 @@ MqttConnect Device::ConnectOptions() const {
 
 void Device::Login() {
   const Clock::time_point deadline = Clock::now() + kDeadline;
-  for (;;) {
-    const int code = Connect(ConnectOptions());
-    if (code == 0) return;
-    if (Clock::now() > deadline) {
-      throw MqttError(user_ + " can't log in: CONNACK " + std::to_string(code));
-    }
+  while (!TryLogin()) {
+    if (Clock::now() > deadline) throw MqttError(user_ + " can't log in");
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
+}
+
+bool Device::TryLogin() {
+  if (Connect(ConnectOptions()) != 0) return false;
+  try {
+    AskText("sync", {{"limit", 1}});
+  } catch (const MqttError&) {
+    if (connected()) throw;
+    return false;
+  }
+  return true;
 }
 
 void Device::Listen() {
@@ -166,6 +173,19 @@ std::vector<MqttMessage> Device::ArrivedByAnswer() {
 }
 
 std::string Device::FreshId() { return options_.name + "-" + std::to_string(++last_id_); }
+
+bool GetsIn(uint16_t port, const MqttConnect& options) {
+  MqttClient client(port);
+  if (client.Connect(options) != 0) return false;
+  client.Publish("ask/sync", R"({"rid":"in?","limit":1})");
+  try {
+    client.Next("answer/#");
+  } catch (const MqttError&) {
+    if (client.connected()) throw;
+    return false;
+  }
+  return true;
+}
 
 ChatServer::ChatServer(BrokerConfig config, int count) : Broker(std::move(config)), count_(count) {
   std::vector<std::string> lines;

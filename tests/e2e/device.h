@@ -33,9 +33,12 @@ class Device : public MqttClient {
  public:
   Device(uint16_t port, std::string user, std::string password, DeviceOptions options = {});
 
-  // Connects. A right password may be refused for a moment while the server is busy with others, so
-  // this tries again; tests about refusals use Connect.
+  // Connects and returns when the server has answered a request: a CONNACK may come before the
+  // password is verified. A right password may be refused for a moment while the server is busy
+  // with others, so this tries again; tests about refusals use TryLogin or Connect.
   void Login();
+  // The same once; false if the server refuses, by CONNACK or by closing instead of an answer.
+  bool TryLogin();
   // Subscribes to the user's messages and receipts.
   void Listen();
   void ListenTo(const std::string& topic);
@@ -96,6 +99,9 @@ class Device : public MqttClient {
   DeviceOptions options_;
   int last_id_ = 0;
 };
+
+// True if a client with these options gets in: it is accepted and its request is answered.
+bool GetsIn(uint16_t port, const MqttConnect& options);
 
 // A running broker with the plugin and accounts to take. One for each test file, so that a start is
 // paid once; each test takes users that nobody has used.
