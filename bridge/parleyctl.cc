@@ -7,6 +7,7 @@
 //
 // Each command is one function here: its options, and what it does when it is chosen.
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <fstream>
@@ -36,6 +37,7 @@ enum ExitCode { kDone = 0, kFailed = 1, kUsage = 2, kUnreachable = 3 };
 struct Tool {
   std::string data_dir = "/var/lib/parley";
   bool as_json = false;
+  int wait_s = static_cast<int>(ControlChannel::kPatience.count());
   std::function<ExitCode()> chosen;
 
   std::unique_ptr<ControlChannel> channel;
@@ -63,7 +65,7 @@ struct Tool {
   // Before this, files of the caller's are read; after it, the process may be another user.
   Status Open() {
     if (Status status = BecomeOwnerOf(data_dir); !status.ok()) return status;
-    auto opened = ControlChannel::Open(data_dir, Env::Posix(), ControlChannel::kPatience);
+    auto opened = ControlChannel::Open(data_dir, Env::Posix(), std::chrono::seconds(wait_s));
     if (!opened) return opened.error();
     channel = std::move(*opened);
     return Status();
@@ -481,8 +483,14 @@ int Main(int argc, char** argv) {
       "reached.");
   app.add_option("--data", tool.data_dir, "The data directory")
       ->capture_default_str()
+      ->take_last()
       ->envname("PARLEY_DATA");
   app.add_flag("--json", tool.as_json, "Results as one line of JSON");
+  app.add_option("--wait", tool.wait_s,
+                 "Seconds to wait for a broker that is starting, or another parleyctl at work")
+      ->capture_default_str()
+      ->take_last()
+      ->check(CLI::Range(0, 3600));
   app.require_subcommand(1);
   app.fallthrough();
   AddInit(&app, &tool);
