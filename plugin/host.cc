@@ -6,6 +6,8 @@ namespace parley {
 namespace {
 
 constexpr size_t kDirectoryJobsMax = 10'000;
+// A parleyctl that is at work when the broker starts.
+constexpr std::chrono::seconds kLockPatience{10};
 
 }  // namespace
 
@@ -91,7 +93,7 @@ Host::Host(const Options& options)
       started_ms_(env_->NowMs()) {}
 
 Status Host::Open() {
-  auto directory = Directory::Open(options_.data_dir, env_);
+  auto directory = Directory::Open(options_.data_dir, env_, kLockPatience);
   if (!directory) return directory.error();
   directory_ = std::move(*directory);
   auto credentials = Credentials::Load(options_.data_dir, options_.password_memory_kib, env_);

@@ -16,6 +16,7 @@
 #ifndef PARLEY_STORAGE_DIRECTORY_H_
 #define PARLEY_STORAGE_DIRECTORY_H_
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -97,8 +98,11 @@ class Directory {
   // Makes what is missing of a directory in an existing folder: secret, database, default key.
   // True: it made them; false: all was there. An interrupted one is completed by the next.
   static Result<bool> Create(const std::string& data_dir, Env* env);
-  // Takes the LOCK and loads. kBusy: another process has it; kNotFound: never created.
-  static Result<std::unique_ptr<Directory>> Open(const std::string& data_dir, Env* env);
+  // Takes the LOCK and loads. kBusy: another process has it, and kept it for all of `patience`: a
+  // broker that starts should outwait a parleyctl that is at work. kNotFound: never created.
+  static Result<std::unique_ptr<Directory>> Open(
+      const std::string& data_dir, Env* env,
+      std::chrono::milliseconds patience = std::chrono::milliseconds(0));
   virtual ~Directory() = default;
 
   // --- from memory ---

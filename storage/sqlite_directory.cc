@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <mutex>
+#include <thread>
 
 #include "storage/account_table.h"
 #include "storage/data_dir.h"
@@ -86,6 +87,16 @@ Status MakePrivateFile(const std::string& path) {
   if (fd < 0) return Status(Code::kIoError, path + ": open: " + std::strerror(errno));
   close(fd);
   return Status();
+}
+
+Result<DataDirLock> TakeLock(const std::string& data_dir, std::chrono::milliseconds patience) {
+  auto deadline = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    Result<DataDirLock> lock = DataDirLock::Take(data_dir);
+    bool busy = !lock && lock.error().code() == Code::kBusy;
+    if (!busy || std::chrono::steady_clock::now() >= deadline) return lock;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
 }
 
 class SqliteDirectory final : public Directory {
@@ -446,7 +457,8 @@ Result<bool> Directory::Create(const std::string& data_dir, Env* env) {
   return true;
 }
 
-Result<std::unique_ptr<Directory>> Directory::Open(const std::string& data_dir, Env* env) {
+Result<std::unique_ptr<Directory>> Directory::Open(const std::string& data_dir, Env* env,
+                                                   std::chrono::milliseconds patience) {
   std::string path = DatabasePath(data_dir);
   Status never_made(Code::kNotFound, "no Parley directory in " + data_dir +
                                          ": make one with 'parleyctl --data " + data_dir +
@@ -458,7 +470,7 @@ Result<std::unique_ptr<Directory>> Directory::Open(const std::string& data_dir, 
     }
     return Error(never_made);
   }
-  Result<DataDirLock> lock = DataDirLock::Take(data_dir);
+  Result<DataDirLock> lock = TakeLock(data_dir, patience);
   if (!lock) return Error(lock.error());
   Result<SqliteDb> writer = SqliteDb::Open(path, SqliteDb::Mode::kReadWrite);
   if (!writer) return Error(writer.error());

@@ -236,6 +236,24 @@ TEST_CASE("a directory is in use by one at a time, and the other is told by whom
   directory.Reopen();
 }
 
+TEST_CASE("who has patience gets the directory when the other lets go of it") {
+  DirectoryFixture directory;
+  std::atomic<bool> done = false;
+  std::thread waiting([&] {
+    auto opened = Directory::Open(directory.dir(), &directory.env(), std::chrono::minutes(1));
+    done = opened.has_value();
+  });
+  directory.Close();
+  waiting.join();
+  CHECK(done);
+  directory.Reopen();
+  auto start = std::chrono::steady_clock::now();
+  auto second = Directory::Open(directory.dir(), &directory.env(), std::chrono::milliseconds(50));
+  REQUIRE_FALSE(second);
+  CHECK(second.error().code() == Code::kBusy);
+  CHECK(std::chrono::steady_clock::now() - start >= std::chrono::milliseconds(50));
+}
+
 TEST_CASE("a directory that was never made says how to make it") {
   TempDir temp;
   ClockEnv env;
