@@ -304,11 +304,7 @@ Status Journal::StartSegment() {
   if (bytes() + needed > options_.bytes_max) {
     return Status(Code::kUnavailable, options_.dir + ": journal_bytes_max is reached");
   }
-  bool spare;
-  {
-    std::lock_guard lock(mutex_);
-    spare = std::exchange(has_spare_, false);
-  }
+  const bool spare = HasSpare();
   // Even where this fails, a header that ends the segment at base_ may be out.
   writable_ = false;
   const std::string path = Path(spare ? kSpare : kNextInMaking);
@@ -317,10 +313,13 @@ Status Journal::StartSegment() {
   if (!status.ok()) {
     (void)env_->Remove(path);  // gives back what it took of a full disk
     (void)env_->Remove(PathOf(header.index));
-    return status;
   }
-  Adopt(header, needed);
-  return Status();
+  if (spare) {  // only now: until it has another name, the keeper must not make one
+    std::lock_guard lock(mutex_);
+    has_spare_ = false;
+  }
+  if (status.ok()) Adopt(header, needed);
+  return status;
 }
 
 // The header is durable before the file has a segment's name. Leaves it in file_ only on success.
@@ -357,6 +356,11 @@ void Journal::NoteHalfFull() {
   if (base_ + unsynced_.size() <= capacity_ / 2) return;
   std::lock_guard lock(mutex_);
   half_full_ = true;
+}
+
+bool Journal::HasSpare() const {
+  std::lock_guard lock(mutex_);
+  return has_spare_;
 }
 
 bool Journal::WantsSpare() const {
@@ -405,12 +409,7 @@ Status Journal::Trim(Lsn applied) {
 // The spare's old name must be gone for good before the file gets another header.
 Status Journal::Recycle(const Segment& segment) {
   const std::string path = PathOf(segment.header.index);
-  bool keep;
-  {
-    std::lock_guard lock(mutex_);
-    keep = !has_spare_ && segment.size == options_.segment_bytes;
-  }
-  if (!keep) return env_->Remove(path);
+  if (HasSpare() || segment.size != options_.segment_bytes) return env_->Remove(path);
   Status status = env_->Rename(path, Path(kSpare));
   if (!status.ok()) return status;
   status = env_->SyncDir(options_.dir);

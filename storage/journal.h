@@ -127,6 +127,7 @@ class Journal {
   Status MakeSegmentFile(const std::string& path, const SegmentHeader& header, uint64_t bytes);
   void Adopt(const SegmentHeader& header, uint64_t bytes);
   void NoteHalfFull();
+  bool HasSpare() const;
   Status Recycle(const Segment& segment);
 
   const JournalOptions options_;
@@ -152,7 +153,7 @@ class Journal {
 
   mutable std::mutex mutex_;
   std::vector<Segment> segments_;  // ascending; the last one is written to
-  bool has_spare_ = false;
+  bool has_spare_ = false;  // set by the keeper when there is one, reset by the committer
   bool half_full_ = false;
 };
 

@@ -97,7 +97,8 @@ Status StoreWriter::Replay() {
   if (!down_) return Status();
   const uint64_t mine = ++probes_asked_;
   work_.notify_one();
-  changed_.wait(lock, [&] { return probes_done_ >= mine || stop_; });
+  changed_.wait(lock, [&] { return probes_done_ >= mine || !down_ || stop_; });
+  if (!down_) return Status();
   if (probes_done_ < mine) return Status(Code::kUnavailable, "the log is closing");
   return probe_result_;
 }
@@ -338,12 +339,13 @@ void StoreWriter::TakeDownTurn() {
   next_probe_ = Clock::now() + std::chrono::milliseconds(probe_ms_);
   {
     std::lock_guard lock(mutex_);
+    probes_done_ = asked;
     if (status.ok()) {
       down_ = false;
       applied_ = safe_ = synced_ = through;
+      probes_done_ = probes_asked_;
     }
     letters_ = dead_letters_.letters();
-    probes_done_ = asked;
     probe_result_ = status;
     changed_.notify_all();
   }

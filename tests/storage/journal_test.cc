@@ -1,11 +1,13 @@
 #include "storage/journal.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/catch.h"
@@ -197,6 +199,37 @@ TEST_CASE("a full disk fails commits for certain, and they work again when there
   REQUIRE(bench.Commit().ok());
   REQUIRE(bench.Open().ok());
   CHECK(bench.Ids() == Numbered(1, last.value() + 1));
+}
+
+TEST_CASE("trimming and making spares while commits go on harms neither") {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Bench bench(seed);
+    REQUIRE(bench.Open().ok());
+    std::atomic<uint64_t> committed{0};
+    std::atomic<bool> done{false};
+    std::thread keeper([&] {
+      while (!done) {
+        (void)bench.journal->Trim(Lsn(committed));
+        if (bench.journal->WantsSpare()) (void)bench.journal->PrepareSpare();
+      }
+    });
+    bool all_well = true;
+    for (int i = 0; i < 3000 && all_well; ++i) {
+      all_well = bench.Commit(500).ok();
+      committed = bench.journal->last().value();
+      const Lsn last(committed);
+      all_well = all_well && bench.journal
+                                 ->Read(Lsn(committed - 1), last,
+                                        [](std::vector<Transaction>) { return Status(); })
+                                 .ok();
+    }
+    done = true;
+    keeper.join();
+    REQUIRE(all_well);
+    REQUIRE(bench.Open().ok());
+    CHECK(bench.journal->last() == Lsn(3000));
+    CHECK(bench.Ids() == Numbered(bench.journal->first().value(), 3000));
+  }
 }
 
 // ---- Damage

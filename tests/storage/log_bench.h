@@ -19,6 +19,7 @@
 #include "tests/catch.h"
 #include "tests/storage/fault_env.h"
 #include "tests/storage/fault_leveldb_env.h"
+#include "tests/storage/watched_store.h"
 
 namespace parley {
 
@@ -125,8 +126,8 @@ class LogBench {
     options.journal_segment_bytes = 16 << 10;
     options.retry_ms = 1;
     options.retry_max = 2;
-    options.open_store = [this](int, const std::string& path, bool create) {
-      return OpenStore(path, create);
+    options.open_store = [this](int store, const std::string& path, bool create) {
+      return OpenStore(store, path, create);
     };
   }
 
@@ -234,6 +235,8 @@ class LogBench {
   FaultEnv disk;
   FaultLevelDbEnv leveldb_env;
   LogOptions options;
+  // Set before Open: called before each Apply and Sync of a store; its error is theirs.
+  std::function<Status(int store, std::span<const Transaction* const>)> watch;
   std::unique_ptr<Heard> heard;
   std::unique_ptr<Log> log;
 
@@ -245,14 +248,19 @@ class LogBench {
     }
   }
 
-  Result<std::unique_ptr<MessageStore>> OpenStore(const std::string& path, bool create) {
-    LevelDbOptions store;
-    store.path = path;
-    store.env = &leveldb_env;
-    store.create = create;
-    auto opened = LevelDbStore::Open(store);
+  Result<std::unique_ptr<MessageStore>> OpenStore(int store, const std::string& path, bool create) {
+    LevelDbOptions leveldb;
+    leveldb.path = path;
+    leveldb.env = &leveldb_env;
+    leveldb.create = create;
+    auto opened = LevelDbStore::Open(leveldb);
     if (!opened) return Error(std::move(opened.error()));
-    return std::unique_ptr<MessageStore>(std::move(*opened));
+    std::unique_ptr<MessageStore> found = std::move(*opened);
+    if (!watch) return found;
+    return std::make_unique<WatchedStore>(
+        std::move(found), [this, store](std::span<const Transaction* const> transactions) {
+          return watch(store, transactions);
+        });
   }
 
   void CheckUser(const UserId& user, std::map<std::string, MessageRecord>* found,

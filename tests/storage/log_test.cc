@@ -1,74 +1,575 @@
 #include "storage/log.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/catch.h"
 #include "tests/storage/clock_env.h"
+#include "tests/storage/log_bench.h"
 
 namespace parley {
 namespace {
 
-class Heard : public Log::Listener {
- public:
-  void Committed(Lsn last) override {
-    std::lock_guard lock(mutex_);
-    committed_ = last;
-    changed_.notify_all();
+// Sends until `n` more messages are committed.
+void SendAndWait(LogBench* bench, int n) {
+  REQUIRE(bench->heard->WaitCommitted(bench->SendSome(n)));
+  REQUIRE(bench->Settle());
+}
+
+// Waits for a condition that no listener tells.
+template <class Ready>
+bool Eventually(Ready ready) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (!ready()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::yield();
   }
-  void Failed(Lsn, Lsn, const Status&) override {}
-  void StoresChanged() override {}
-  void LogLine(const std::string& line) override { UNSCOPED_INFO(line); }
-  bool WaitCommitted(Lsn lsn) {
+  return true;
+}
+
+// A place where a store's writer can be held.
+class Gate {
+ public:
+  void Close() { Set(false); }
+  void Open() { Set(true); }
+  void Pass() {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(30), [&] { return committed_ >= lsn; });
+    ++waiting_;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return open_; });
+    --waiting_;
+  }
+  bool AwaitGuest() {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kPatience, [&] { return waiting_ > 0; });
   }
 
  private:
+  void Set(bool open) {
+    std::lock_guard lock(mutex_);
+    open_ = open;
+    changed_.notify_all();
+  }
+
   std::mutex mutex_;
   std::condition_variable changed_;
-  Lsn committed_;
+  bool open_ = true;
+  int waiting_ = 0;
 };
 
-Transaction Message(uint64_t lsn, const std::string& from, const std::string& to, uint64_t seq) {
-  MessageRecord m;
-  m.from = UserId(from);
-  m.to = UserId(to);
-  m.from_seq = m.to_seq = Seq(seq);
-  m.id = "m" + std::to_string(lsn);
-  m.body = "\"hi\"";
-  return Transaction{Lsn(lsn), {m}};
-}
+// ---- Committing and reading
 
 TEST_CASE("what is committed can be read, and again after the log was opened anew") {
+  LogBench bench;
+  std::string epoch;
+  for (int round = 0; round < 3; ++round) {
+    REQUIRE(bench.Open().ok());
+    if (round == 0) epoch = bench.log->epoch();
+    CHECK(bench.log->epoch() == epoch);
+    CHECK(epoch.size() == 16);
+    CHECK(bench.log->next_lsn() == Lsn(static_cast<uint64_t>(round) * 40 + 1));
+    bench.Check();
+    SendAndWait(&bench, 40);
+    bench.Check();
+    CHECK(bench.log->backlog_bytes() == 0);
+    CHECK(bench.log->figures().transactions == 40);
+    CHECK(bench.log->figures().commits <= 40);
+    CHECK(bench.log->journal_ok());
+  }
+  CHECK(bench.sure() == 120);
+}
+
+TEST_CASE("real files, as the broker uses them") {
   TempDir dir;
   LogOptions options;
-  options.data_dir = dir.path();
+  options.data_dir = dir.path() + "/data";
   options.journal_segment_bytes = 1 << 20;
-  Heard heard;
-  std::string epoch;
   for (uint64_t round = 0; round < 3; ++round) {
+    Heard heard;
     auto log = Log::Open(options, Env::Posix(), &heard);
+    INFO((log ? "" : log.error().ToString()));
     REQUIRE(log.has_value());
-    if (round == 0) epoch = (*log)->epoch();
-    CHECK((*log)->epoch() == epoch);
-    REQUIRE((*log)->next_lsn() == Lsn(round * 10 + 1));
-    for (uint64_t i = round * 10 + 1; i <= round * 10 + 10; ++i) {
-      (*log)->Append({Message(i, "alice", "bob", i)});
+    MessageRecord message;
+    message.from = UserId("alice");
+    message.to = UserId("bob");
+    message.id = "m";
+    message.body = std::string(2000, 'b');
+    for (uint64_t i = 0; i < 2000; ++i) {  // several segments
+      const Lsn lsn = (*log)->next_lsn();
+      message.from_seq = message.to_seq = Seq(lsn.value());
+      (*log)->Append({Transaction{lsn, {message}}});
     }
-    const Lsn last(round * 10 + 10);
+    const Lsn last(2000 * (round + 1));
     REQUIRE(heard.WaitCommitted(last));
-    for (const char* user : {"alice", "bob"}) {
-      REQUIRE((*log)->WaitApplied(UserId(user), last).ok());
-      auto store = (*log)->store(UserId(user));
-      REQUIRE(store.has_value());
-      auto page = (*store)->ReadLog(UserId(user), Page{});
-      REQUIRE(page.has_value());
-      CHECK(page->entries.size() == last.value());
+    REQUIRE((*log)->WaitApplied(UserId("bob"), last).ok());
+    CHECK((*(*log)->store(UserId("bob")))->ReadTail(UserId("bob"))->last == Seq(last.value()));
+  }
+}
+
+TEST_CASE("what queued while a sync was under way is committed as one group") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  std::vector<Transaction> batch;
+  const Lsn first = bench.log->next_lsn();
+  for (uint64_t i = 0; i < 50; ++i) batch.push_back(Transaction{Lsn(first.value() + i), {}});
+  bench.log->Append(std::move(batch));
+  REQUIRE(bench.heard->WaitCommitted(Lsn(50)));
+  CHECK(bench.log->figures().commits == 1);
+}
+
+TEST_CASE("segments go when the stores have synced what they hold, and one file is used again") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  for (int i = 0; i < 20; ++i) SendAndWait(&bench, 20);  // some ten segments
+  REQUIRE(Eventually([&] { return bench.log->figures().journal_bytes <= 3 * (16 << 10); }));
+  bench.Check();
+  bench.Close();
+  REQUIRE(bench.Open().ok());
+  bench.Check();
+}
+
+TEST_CASE("a store that no user wrote to does not keep segments") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  const UserId a = bench.UserOf(0), b = bench.UserOf(0, 1);
+  for (int i = 0; i < 300; ++i) REQUIRE(bench.heard->WaitCommitted(bench.Send(a, b)));
+  REQUIRE(Eventually([&] { return bench.log->figures().journal_bytes <= 3 * (16 << 10); }));
+  bench.Settle();
+  bench.Check();
+  bench.Close();
+  REQUIRE(bench.Open().ok());
+  bench.Check();
+}
+
+// ---- The journal fails
+
+TEST_CASE("a full disk: senders are told, nothing is lost, and it works when there is room") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  SendAndWait(&bench, 10);
+  for (int round = 0; round < 3; ++round) {
+    bench.disk.SetFull(true);
+    while (true) {
+      const Lsn last = bench.SendSome(5);
+      REQUIRE(bench.heard->WaitSettled(last));
+      if (!bench.Settle()) break;
+    }
+    CHECK(bench.log->journal_ok());
+    bench.disk.SetFull(false);
+    (void)bench.log->ReplayDeadLetters();
+    REQUIRE(Eventually([&] { return bench.log->figures().stores_down == 0; }));
+    SendAndWait(&bench, 10);
+    bench.Check();
+  }
+  bench.Close();
+  REQUIRE(bench.Open().ok());
+  bench.Check();
+}
+
+TEST_CASE("all that queued behind a failed batch fails with it, until the caller resumes") {
+  LogBench bench;
+  bench.options.journal_bytes_max = bench.options.journal_segment_bytes;
+  REQUIRE(bench.Open().ok());
+  const Lsn last = bench.SendSome(200);  // more than a segment
+  REQUIRE(bench.heard->WaitSettled(last));
+  const Lsn committed = bench.heard->committed();
+  CHECK(committed < last);
+  CHECK(bench.log->next_lsn() == last.Next());
+  bench.SendSome(3);  // dropped: it was numbered on what failed
+  CHECK_FALSE(bench.Settle());
+  CHECK(bench.log->next_lsn() == committed.Next());
+  bench.Check();
+}
+
+TEST_CASE("a failure is reported as a range that begins after the last committed one") {
+  LogBench bench;
+  bench.options.journal_bytes_max = bench.options.journal_segment_bytes;
+  REQUIRE(bench.Open().ok());
+  const Lsn last = bench.SendSome(200);
+  REQUIRE(bench.heard->WaitSettled(last));
+  const auto failures = bench.heard->TakeFailures();
+  REQUIRE(failures.size() == 1);
+  CHECK(failures[0].first == bench.heard->committed().Next());
+  CHECK(failures[0].last >= failures[0].first);  // what came later was dropped without a word
+  CHECK(failures[0].last <= last);
+  CHECK(failures[0].why.code() == Code::kUnavailable);
+}
+
+TEST_CASE("a batch that may or may not be on the disk is written again until it is") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  SendAndWait(&bench, 10);
+  bench.disk.Break("/data/journal");
+  const Lsn last = bench.SendSome(3);
+  REQUIRE(bench.heard->WaitLine("event=retry"));
+  CHECK(Eventually([&] { return !bench.log->journal_ok(); }));
+  CHECK(bench.log->backlog_bytes() > 0);
+  CHECK(bench.heard->committed() < last);
+  bench.disk.Mend();
+  REQUIRE(bench.heard->WaitCommitted(last));
+  CHECK(bench.log->journal_ok());
+  CHECK(bench.log->figures().journal_errors > 0);
+  bench.Settle();
+  bench.Check();
+  SendAndWait(&bench, 10);
+  bench.Close();
+  REQUIRE(bench.Open().ok());
+  bench.Check();
+}
+
+TEST_CASE("a log whose journal refuses can be closed, and tells nobody what it does not know") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  SendAndWait(&bench, 10);
+  bench.disk.Break("/data/journal");
+  bench.SendSome(3);
+  REQUIRE(bench.heard->WaitLine("event=retry"));
+  bench.Close();
+  CHECK(bench.heard->TakeFailures().empty());
+  bench.disk.Mend();
+  REQUIRE(bench.Open().ok());
+  bench.Check();
+}
+
+// ---- Stores fail
+
+TEST_CASE(
+    "a failing store's users are unavailable, the others go on, and it comes back by itself") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  SendAndWait(&bench, 10);
+  const UserId well = bench.UserOf(0), ill = bench.UserOf(1);
+  bench.disk.Break("/data/store-1");
+  const Lsn last = bench.Send(well, ill);
+  REQUIRE(bench.heard->WaitCommitted(last));
+  CHECK(bench.log->WaitApplied(ill, last).code() == Code::kUnavailable);
+  CHECK_FALSE(bench.log->store_ok(ill));
+  CHECK(bench.log->store(ill).error().code() == Code::kUnavailable);
+  CHECK(bench.log->WaitApplied(well, last).ok());
+  CHECK(bench.log->store_ok(well));
+  REQUIRE(bench.heard->WaitStoresChanged(1));
+  CHECK(bench.log->figures().store_retries >= 2);
+  SendAndWait(&bench, 30);
+  REQUIRE(Eventually([&] { return bench.log->figures().dead_letters > 0; }));
+  CHECK(bench.log->figures().stores_down == 1);
+  bench.disk.Mend();
+  REQUIRE(bench.heard->WaitStoresChanged(2));
+  CHECK(bench.log->store_ok(ill));
+  CHECK(bench.log->figures().dead_letters == 0);
+  bench.Check();
+  SendAndWait(&bench, 10);
+  bench.Check();
+}
+
+TEST_CASE("dead letters are replayed on demand, in order, and an attempt that fails says so") {
+  LogBench bench;
+  bench.options.retry_ms = 1000;  // no probe of its own while the test lasts
+  bench.options.retry_max = 0;
+  REQUIRE(bench.Open().ok());
+  SendAndWait(&bench, 10);
+  bench.disk.Break("/data/store-1");
+  SendAndWait(&bench, 20);
+  REQUIRE(bench.heard->WaitStoresChanged(1));
+  CHECK_FALSE(bench.log->ReplayDeadLetters().ok());
+  SendAndWait(&bench, 20);
+  bench.disk.Mend();
+  Status status = bench.log->ReplayDeadLetters();
+  INFO(status.ToString());
+  REQUIRE(status.ok());
+  CHECK(bench.log->ReplayDeadLetters().ok());
+  bench.Check();
+}
+
+TEST_CASE("dead letters outlive the process, and while a store is down segments can go") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  SendAndWait(&bench, 10);
+  bench.disk.Break("/data/store-1");
+  for (int i = 0; i < 20; ++i) SendAndWait(&bench, 20);
+  REQUIRE(Eventually([&] {
+    (void)bench.log->ReplayDeadLetters();  // a turn in which it copies
+    return bench.log->figures().journal_bytes <= 3 * (16 << 10);
+  }));
+  CHECK(bench.disk.Exists("/data/deadletter/store-1.log"));
+  bench.Close();
+  bench.disk.Mend();
+  if (GENERATE(true, false)) {
+    bench.disk.CutPower();
+    bench.disk.PowerOn();
+  }
+  Status status = bench.Open();
+  INFO(status.ToString());
+  REQUIRE(status.ok());
+  bench.Check();
+  CHECK_FALSE(bench.disk.Exists("/data/deadletter/store-1.log"));
+}
+
+TEST_CASE("where dead letters can't be written either, the journal keeps what a store lacks") {
+  LogBench bench;
+  bench.options.store_queue_bytes_max = 4 << 10;  // what waits in memory is dropped soon
+  REQUIRE(bench.Open().ok());
+  SendAndWait(&bench, 10);
+  bench.disk.Break("/data/store-1");
+  bench.disk.Break("/data/deadletter");
+  for (int i = 0; i < 10; ++i) SendAndWait(&bench, 20);
+  REQUIRE(bench.heard->WaitLine("event=dead_letters_not_written"));
+  CHECK(bench.log->figures().dead_letters == 0);
+  SECTION("until both work again") {
+    bench.disk.Mend();
+    REQUIRE(Eventually([&] { return bench.log->ReplayDeadLetters().ok(); }));
+  }
+  SECTION("until the next start") {
+    bench.Close();
+    bench.disk.Mend();
+    REQUIRE(bench.Open().ok());
+  }
+  SECTION("through a power cut") {
+    bench.disk.CutPower();
+    bench.Close();
+    bench.disk.PowerOn();
+    bench.disk.Mend();
+    REQUIRE(bench.Open().ok());
+  }
+  bench.Check();
+}
+
+TEST_CASE("whichever operations of a store or its dead letters fail, nothing is lost") {
+  for (uint64_t at = 1; at <= 60; at += 2) {
+    for (uint64_t how_many : {1, 4, 25}) {
+      LogBench bench(at * 100 + how_many);
+      INFO("operation " << at << ", " << how_many << " of them");
+      REQUIRE(bench.Open().ok());
+      SendAndWait(&bench, 3);
+      bench.disk.FailAt(at, how_many);
+      for (int i = 0; i < 30; ++i) {
+        REQUIRE(bench.heard->WaitSettled(bench.SendSome(2)));
+        bench.Settle();
+        if (i % 3 == 0) bench.Apply(bench.UserOf(i % 2));
+      }
+      bench.disk.FailAt(0, 0);
+      REQUIRE(Eventually([&] { return bench.log->ReplayDeadLetters().ok(); }));
+      bench.Check();
+      bench.Close();
+      Status status = bench.Open();
+      INFO(status.ToString());
+      REQUIRE(status.ok());
+      bench.Check();
     }
   }
+}
+
+TEST_CASE("a slow store holds the committer back once its queue is full, and nothing else") {
+  LogBench bench;
+  Gate gate;
+  bench.options.store_queue_bytes_max = 8 << 10;
+  bench.watch = [&](int store, std::span<const Transaction* const> transactions) {
+    if (store == 1 && !transactions.empty()) gate.Pass();
+    return Status();
+  };
+  REQUIRE(bench.Open().ok());
+  gate.Close();
+  const UserId slow = bench.UserOf(1);
+  Lsn last;
+  for (int i = 0; i < 100; ++i) last = bench.Send(slow, bench.UserOf(0));
+  REQUIRE(gate.AwaitGuest());
+  // More than the queue holds is never handed on; that much stays in the backlog. Appending goes
+  // on.
+  REQUIRE(Eventually([&] { return bench.log->figures().unapplied > 0; }));
+  for (int i = 0; i < 100; ++i) {
+    last = bench.Send(slow, bench.UserOf(0));
+    if (i % 10 == 9) std::this_thread::yield();
+  }
+  CHECK(bench.log->store_ok(slow));
+  gate.Open();
+  REQUIRE(bench.heard->WaitCommitted(last));
+  bench.Settle();
+  bench.Check();
+  CHECK(bench.log->backlog_bytes() == 0);
+}
+
+// ---- Durability
+
+TEST_CASE("with a sync at intervals, what a store is given survives a power cut at that moment") {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    LogBench bench(seed);
+    std::atomic<uint64_t> given{0};
+    std::atomic<int> calls{-1};
+    bench.watch = [&](int, std::span<const Transaction* const> transactions) {
+      if (transactions.empty() || calls < 0) return Status();
+      if (++calls == static_cast<int>(1 + seed % 3)) {
+        given = transactions.back()->lsn.value();
+        bench.disk.CutPower();
+      }
+      return Status();
+    };
+    bench.options.durability = Durability::kInterval;
+    bench.options.interval_ms = 20;
+    bench.committed_is_durable = false;
+    REQUIRE(bench.Open().ok());
+    calls = 0;
+    while (!bench.disk.power_is_off()) {
+      bench.SendSome(3);
+      std::this_thread::yield();
+    }
+    bench.Close();
+    bench.disk.PowerOn();
+    bench.watch = nullptr;
+    REQUIRE(bench.Open().ok());
+    CHECK(bench.log->next_lsn() > Lsn(given));
+    bench.Check();
+  }
+}
+
+TEST_CASE("waiting for a store does not wait for the interval to end") {
+  LogBench bench;
+  bench.options.durability = Durability::kInterval;
+  bench.options.interval_ms = 3'600'000;
+  REQUIRE(bench.Open().ok());
+  SendAndWait(&bench, 10);
+  CHECK(bench.log->figures().commits == 0);
+  bench.Check();  // waits for each user
+  CHECK(bench.log->figures().commits >= 1);
+}
+
+TEST_CASE("a wait for a store ends where the journal can't be synced") {
+  LogBench bench;
+  bench.options.durability = Durability::kInterval;
+  bench.options.interval_ms = 3'600'000;
+  REQUIRE(bench.Open().ok());
+  SendAndWait(&bench, 10);
+  bench.disk.Break("/data/journal");
+  CHECK(bench.log->WaitApplied(bench.UserOf(0), Lsn(10)).code() == Code::kUnavailable);
+  bench.disk.Mend();
+  REQUIRE(Eventually([&] { return bench.log->WaitApplied(bench.UserOf(0), Lsn(10)).ok(); }));
+  bench.Check();
+}
+
+TEST_CASE("without syncs the numbers go on past what any store knows after a power cut") {
+  int jumps = 0;
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    LogBench bench(seed);
+    INFO("seed " << seed);
+    bench.options.durability = Durability::kOs;
+    REQUIRE(bench.Open().ok());
+    SendAndWait(&bench, 10);
+    bench.Apply(bench.UserOf(0));
+    bench.Apply(bench.UserOf(1));
+    bench.disk.CutPower();
+    bench.Close();
+    bench.disk.PowerOn();
+    REQUIRE(bench.Open().ok());
+    jumps += bench.heard->HasSaid("event=jump");
+    const UserId user = bench.UserOf(0);
+    const Seq before = (*bench.log->store(user))->ReadTail(user)->last;
+    MessageRecord message;
+    message.from = message.to = user;
+    message.from_seq = message.to_seq = before.Next();
+    message.id = "new";
+    const Lsn lsn = bench.log->next_lsn();
+    bench.log->Append({Transaction{lsn, {message}}});
+    REQUIRE(bench.heard->WaitCommitted(lsn));
+    REQUIRE(bench.log->WaitApplied(user, lsn).ok());
+    CHECK((*bench.log->store(user))->ReadTail(user)->last == before.Next());
+    bench.Close();
+    REQUIRE(bench.Open().ok());
+    CHECK((*bench.log->store(user))->ReadTail(user)->last == before.Next());
+  }
+  CHECK(jumps > 0);
+}
+
+// ---- What is refused
+
+void RemoveAll(FaultEnv* disk, const std::string& dir) {
+  const auto names = disk->List(dir);
+  REQUIRE(names.has_value());
+  for (const std::string& name : *names) REQUIRE(disk->Remove(dir + "/" + name).ok());
+}
+
+TEST_CASE("a directory in which something is missing or damaged is refused by name") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  for (int i = 0; i < 10; ++i) SendAndWait(&bench, 20);
+  bench.Close();
+  std::string name;
+  SECTION("the shard map") {
+    name = "/data/shards";
+    REQUIRE(bench.disk.Remove(name).ok());
+  }
+  SECTION("a damaged shard map") {
+    name = "/data/shards";
+    bench.disk.FlipBit(name, 20);
+  }
+  SECTION("a store's CURRENT") {
+    name = "/data/store-1";
+    REQUIRE(bench.disk.Remove(name + "/CURRENT").ok());
+  }
+  SECTION("a store's files") {
+    name = "/data/store-1";
+    RemoveAll(&bench.disk, name);
+  }
+  SECTION("the journal's segments") {
+    name = "/data/journal";
+    RemoveAll(&bench.disk, name);
+  }
+  SECTION("a damaged header of the journal") {
+    name = "/data/journal/" + bench.disk.List("/data/journal")->front();
+    bench.disk.FlipBit(name, 20);
+  }
+  Status status = bench.Open();
+  REQUIRE_FALSE(status.ok());
+  INFO(status.ToString());
+  CHECK(status.message().find(name) != std::string::npos);
+}
+
+// ---- Threads
+
+TEST_CASE("many readers, a failing store and a caller who never waits get along") {
+  LogBench bench;
+  bench.options.stores = 4;
+  REQUIRE(bench.Open().ok());
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([&, i] {
+      const UserId user = bench.UserOf(i);
+      while (!stop) {
+        const Lsn committed = bench.heard->committed();
+        if (!bench.log->WaitApplied(user, committed).ok()) continue;
+        auto store = bench.log->store(user);
+        if (store) (void)(*store)->ReadLog(user, Page{});
+        (void)bench.log->store_ok(user);
+      }
+    });
+  }
+  threads.emplace_back([&] {
+    while (!stop) {
+      (void)bench.log->figures();
+      (void)bench.log->backlog_bytes();
+      (void)bench.log->ReplayDeadLetters();
+      std::this_thread::yield();
+    }
+  });
+  for (int round = 0; round < 6; ++round) {
+    if (round % 2 == 1) bench.disk.Break("/data/store-1");
+    for (int i = 0; i < 10; ++i) {
+      const Lsn last = bench.SendSome(10);
+      REQUIRE(bench.heard->WaitCommitted(last));
+      bench.Settle();
+    }
+    bench.disk.Mend();
+  }
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  Status status;
+  const bool up = Eventually([&] { return (status = bench.log->ReplayDeadLetters()).ok(); });
+  INFO(status.ToString());
+  REQUIRE(up);
+  bench.Check();
+  CHECK(bench.sure() == 600);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // seed, which replays the disk's chance, not the threads'.
 #include <cstdlib>
 #include <string>
+#include <thread>
 
 #include "tests/catch.h"
 #include "tests/storage/log_bench.h"
