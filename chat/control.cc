@@ -88,7 +88,7 @@ struct Control::Command {
 };
 
 const Control::Command* Control::FindCommand(std::string_view name) {
-  static const std::array<Command, 13> kCommands = {{
+  static const std::array<Command, 13> commands = {{
       {"createUser", &Control::CreateUser, {kUserMembers.begin(), kUserMembers.end()}},
       {"createUsers", &Control::CreateUsers, {"users"}},
       {"listUsers", &Control::ListUsers, {"limit", "after"}},
@@ -103,9 +103,9 @@ const Control::Command* Control::FindCommand(std::string_view name) {
       {"deadletters", &Control::DeadLetters, {"limit"}},
       {"replayDeadletters", &Control::ReplayDeadLetters, {}},
   }};
-  auto it = std::find_if(kCommands.begin(), kCommands.end(),
+  auto it = std::find_if(commands.begin(), commands.end(),
                          [&](const Command& command) { return command.name == name; });
-  return it == kCommands.end() ? nullptr : &*it;
+  return it == commands.end() ? nullptr : &*it;
 }
 
 Control::Control(Directory* directory, const Credentials* credentials, Env* env, ControlHooks hooks)

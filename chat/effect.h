@@ -23,9 +23,9 @@ struct Effect {
   std::string response_topic;
   std::string correlation;
 
-  // True where it tells of something that the journal must hold first: when the journal refuses,
-  // it must not be shown.
-  bool needs_commit = false;
+  // The transaction that it tells of; 0: none, or one that was committed before. When the journal
+  // refuses that one, it must not be shown.
+  Lsn needs;
   // What is answered in its place then: the head of an error answer ("topic", "id", "rid"); empty:
   // nothing (the receivers of a message that was not stored).
   std::string failure_head;

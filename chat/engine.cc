@@ -42,15 +42,29 @@ void Engine::Handle(Command command) {
 }
 
 void Engine::EndTurn() {
-  if (turn_.empty() && effects_.empty()) return;
+  if (turn_.empty() && effects_.empty() && reads_.empty()) return;
   Lsn last(next_lsn_.value() - 1);
   // The effects first: the committer may be done before Hold is called, and Hold sees that.
   if (!turn_.empty()) {
     log_->Append(std::move(turn_));
     turn_.clear();
   }
+  // Reads only now: the log knows every number that they may wait for.
+  for (auto& read : reads_) readers_->Submit(std::move(read));
+  reads_.clear();
+  if (!log_->journal_ok()) PassAnswers();
   release_->Hold(last, std::move(effects_));
   effects_.clear();
+}
+
+// While the journal is stuck, nobody waits for what doesn't depend on it: errors above all.
+void Engine::PassAnswers() {
+  auto waits = [](const Effect& effect) {
+    return effect.needs > Lsn() || effect.channel != Channel::kAnswer;
+  };
+  auto answers = std::stable_partition(effects_.begin(), effects_.end(), waits);
+  release_->Pass({std::make_move_iterator(answers), std::make_move_iterator(effects_.end())});
+  effects_.erase(answers, effects_.end());
 }
 
 void Engine::Tick() {
@@ -67,6 +81,7 @@ void Engine::Tick() {
   }
   if (now_ms_ - swept_ms_ >= kSweepMs) {
     swept_ms_ = now_ms_;
+    if (std::exchange(any_failed_, false)) StoresChanged();
     RecordKeys();
     Forget(now_ms_);
   }
@@ -127,6 +142,7 @@ void Engine::On(Published& published) {
   if (!session->service) {
     return Refuse(asker, {Code::kDenied, "only a service account may act for others"});
   }
+  if (ValidId(actor)) asker.head = "\"user\":\"" + user.str() + "\"," + asker.head;
   if (!ValidId(actor) || !accounts_->Exists(user)) {
     return Refuse(asker, {Code::kNotFound, "no account '" + std::string(actor) + "'"});
   }
@@ -189,7 +205,9 @@ void Engine::StartLoad(User& user, bool with_sent) {
   if (with_tail) user.tail = Loaded::kLoading;
   if (with_sent) user.sent_state = Loaded::kLoading;
   User* it = &user;
-  auto failed = [it, with_tail, with_sent](Engine& engine, const Status& status) {
+  auto failed = [it, with_tail, with_sent, unloads = user.unloads](Engine& engine,
+                                                                   const Status& status) {
+    if (it->unloads != unloads) return;  // it is loaded anew
     if (with_tail) it->tail = Loaded::kNo;
     if (with_sent) it->sent_state = Loaded::kNo;
     engine.Finish(*it, status);
@@ -212,7 +230,7 @@ void Engine::StartLoad(User& user, bool with_sent) {
         it->sent_state = Loaded::kYes;
         it->sent = std::make_unique<SentIds>();
         for (auto id_sent = ids.rbegin(); id_sent != ids.rend(); ++id_sent) {
-          it->sent->Add(id_sent->id, {id_sent->seq, id_sent->content_hash});
+          it->sent->Add(id_sent->id, {id_sent->seq, id_sent->content_hash, Lsn()});
         }
       }
       engine.Finish(*it, Status());
@@ -229,35 +247,46 @@ void Engine::Finish(User& user, const Status& status) {
 void Engine::Read(User& user, std::function<Continuation(const MessageStore&)> job,
                   std::function<void(Engine&, const Status&)> failed) {
   ++user.pins;
-  User* it = &user;
   Lsn holds = std::max(user.lsn, forgotten_lsn_);
-  readers_->Submit([log = log_, it, id = user.id, holds, job = std::move(job),
-                    failed = std::move(failed)]() -> Continuation {
-    Status status = log->WaitApplied(id, holds);
-    if (status.ok()) {
-      auto store = log->store(id);
-      if (store) {
-        return [it, then = job(**store)](Engine& engine) {
-          --it->pins;
-          then(engine);
-        };
-      }
-      status = store.error();
+  auto come_back = [it = &user, unloads = user.unloads, failed = std::move(failed)](
+                       Engine& engine, const Status& status, const Continuation& then) {
+    --it->pins;
+    if (it->unloads != unloads) {
+      return failed(engine, {Code::kUnavailable, "the journal has failed meanwhile; try again"});
     }
-    return [it, failed, status](Engine& engine) {
-      --it->pins;
-      failed(engine, status);
-    };
-  });
+    if (!status.ok()) return failed(engine, status);
+    then(engine);
+  };
+  reads_.push_back(
+      [log = log_, id = user.id, holds, come_back, job = std::move(job)]() -> Continuation {
+        Continuation then;
+        Status status = log->WaitApplied(id, holds);
+        if (status.ok()) {
+          auto store = log->store(id);
+          if (store) {
+            then = job(**store);
+          } else {
+            status = store.error();
+          }
+        }
+        return [come_back, status, then = std::move(then)](Engine& engine) {
+          come_back(engine, status, then);
+        };
+      });
 }
 
+// Numbers of the user's were taken back: what is in memory, or is being read, may count on them.
 void Engine::Unload(User& user) {
+  bool with_sent = user.sent_state == Loaded::kLoading;
+  bool loading = user.tail == Loaded::kLoading || with_sent;
+  ++user.unloads;
   DropCache(user);
   user.tail = Loaded::kNo;
   user.sent_state = Loaded::kNo;
   user.sent.reset();
   user.recent.reset();
   user.wanted_delivered = user.wanted_read = Seq();
+  if (loading) StartLoad(user, with_sent);
 }
 
 void Engine::Forget(int64_t now_ms) {
@@ -314,13 +343,13 @@ Effect& Engine::Emit(SessionId session, Channel channel) {
   return effect;
 }
 
-void Engine::Answer(const Asker& asker, std::string_view members, bool needs_commit) {
+void Engine::Answer(const Asker& asker, std::string_view members, Lsn needs) {
   Effect& effect = Emit(asker.session, Channel::kAnswer);
   effect.payload = OkAnswer(asker.head, members);
   effect.response_topic = asker.response_topic;
   effect.correlation = asker.correlation;
-  effect.needs_commit = needs_commit;
-  if (needs_commit) effect.failure_head = asker.head;
+  effect.needs = needs;
+  if (needs > Lsn()) effect.failure_head = asker.head;
 }
 
 void Engine::Refuse(const Asker& asker, const Status& status, int64_t retry_after_ms) {
@@ -333,10 +362,10 @@ void Engine::Refuse(const Asker& asker, const Status& status, int64_t retry_afte
 void Engine::JournalFailed(Lsn first, const Status& why) {
   EndTurn();
   // Senders learn that their message was not stored; what tells of it to others is dropped; what
-  // depends on nothing goes out.
+  // tells of nothing that failed goes out.
   std::vector<Effect> kept;
   for (Effect& effect : release_->TakeBack(first)) {
-    if (!effect.needs_commit) {
+    if (effect.needs < first) {
       kept.push_back(std::move(effect));
     } else if (!effect.failure_head.empty()) {
       effect.channel = Channel::kAnswer;
@@ -346,12 +375,16 @@ void Engine::JournalFailed(Lsn first, const Status& why) {
     }
   }
   Lsn committed(first.value() - 1);
+  forgotten_lsn_ = std::min(forgotten_lsn_, committed);
   for (auto& [id, user] : users_) {
     if (user->lsn < first) continue;
     user->lsn = committed;
     Unload(*user);
     // What was numbered is gone: deliveries go on from what the log holds.
-    for (Session* session : user->sessions) Restart(*session);
+    for (Session* session : user->sessions) {
+      if (session->receipt_lsn >= first) RefuseReceipt(*session, why);
+      Restart(*session);
+    }
   }
   log_->Resume();
   next_lsn_ = log_->next_lsn();

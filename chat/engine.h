@@ -54,6 +54,7 @@ struct CachedMessage {
   UserId to;
   MessageType type = MessageType::kMessage;
   std::string rest;  // MessageRest
+  Lsn lsn;           // its transaction; 0 where it was read from the store
 };
 
 // One place in a user's log, in memory.
@@ -84,6 +85,8 @@ class Engine {
   void EndTurn();
   // Deadlines (waiting syncs), forgetting idle users, keys' use. A few times a second.
   void Tick();
+  // At the end: what else would be recorded in a while.
+  void Flush() { RecordKeys(); }
   // The log's Failed, brought to this thread.
   void JournalFailed(Lsn first, const Status& why);
   // The log's: a store went down or works again. Devices whose log couldn't be read go on.
@@ -120,7 +123,9 @@ class Engine {
     bool cursor_loaded = false;
     std::optional<Seq> cursor;
     Seq sent;
-    Seq acked;  // its window begins after this
+    Seq acked;                 // its window begins after this
+    bool told_failed = false;  // … that its log can't be read, since it last could
+    Lsn receipt_lsn;           // what its last receipt changed
   };
 
   // A message on its way to be numbered.
@@ -140,6 +145,7 @@ class Engine {
     struct Sent {
       Seq seq;
       uint64_t content_hash = 0;
+      Lsn lsn;  // as CachedMessage's
     };
     std::unordered_map<std::string, Sent> by_id;
     std::deque<std::string> order;  // oldest first
@@ -173,7 +179,8 @@ class Engine {
     Seq last, floor, delivered, read;
     Lsn lsn;  // the last transaction that touched this user's store
     int64_t used_ms = 0;
-    int pins = 0;  // reads under way that come back to it
+    int pins = 0;          // reads under way that come back to it
+    uint32_t unloads = 0;  // how often: what was read before the last one is void
     std::vector<OnLoaded> on_loaded;
     std::vector<Session*> sessions;
     std::vector<CachedEntry> cache;  // a contiguous run that ends at `last`
@@ -214,12 +221,14 @@ class Engine {
   void Finish(User& user, const Status& status);
   void Unload(User& user);
   // Runs `job` on a reader with the user's store once that holds all that the user's numbers say;
-  // its continuation comes back here, or `failed`.
+  // its continuation comes back here, or `failed`: also where numbers of the user's were taken back
+  // meanwhile.
   void Read(User& user, std::function<Continuation(const MessageStore&)> job,
             std::function<void(Engine&, const Status&)> failed);
+  void PassAnswers();
   Transaction& Change();  // a new transaction of this turn
   Effect& Emit(SessionId session, Channel channel);
-  void Answer(const Asker& asker, std::string_view members, bool needs_commit = false);
+  void Answer(const Asker& asker, std::string_view members, Lsn needs = Lsn());
   void Refuse(const Asker& asker, const Status& status, int64_t retry_after_ms = 0);
   void Forget(int64_t now_ms);
   void TrimCache();
@@ -237,7 +246,7 @@ class Engine {
   void OutcomeAgain(User& sender, const Sending& sending, const SentIds::Sent& sent);
   void Number(User& sender, User& receiver, Sending& sending);
   void AppendEntry(User& user, CachedEntry entry);
-  void EmitOutcome(User& sender, const Sending& sending, Seq seq);
+  void EmitOutcome(User& sender, const Sending& sending, const SentIds::Sent& sent);
   std::string SendHead(const Sending& sending) const;
   Key& KeyNamed(const KeyName& name);
 
@@ -256,6 +265,7 @@ class Engine {
   void Receipt(Session& session, User& user, const Asker& asker, std::string_view payload);
   void TakeReceipt(Session* device, User& user, const Asker& asker, Seq delivered, Seq read);
   void Confirm(Session& device, Seq delivered);
+  void RefuseReceipt(Session& device, const Status& why);
   void AdvanceMarks(User& user);
   void MarkRange(User& user, Seq delivered, Seq read, const std::vector<CachedEntry>& entries);
   void UpdateUnread(User& user);
@@ -272,7 +282,7 @@ class Engine {
   void AnswerSync(User& user, const Asker& asker, Seq after, uint64_t limit);
   void AnswerSyncFrom(User& user, const Asker& asker, const std::vector<CachedEntry>& entries,
                       bool cut);
-  void AnswerRecent(User& user, const Asker& asker, const Recent& recent, Seq head);
+  void AnswerRecent(const Asker& asker, const Recent& recent, Seq head, Lsn needs);
   void ReadRecent(User& user, const Asker& asker);
   void AddToRecent(User& user, const CachedEntry& entry);
   void WakeSyncs(User& user);
@@ -295,9 +305,11 @@ class Engine {
   Lsn forgotten_lsn_;  // the newest transaction of users that were forgotten
   std::vector<Transaction> turn_;
   std::vector<Effect> effects_;
+  std::vector<std::function<Continuation()>> reads_;
   int64_t now_ms_ = 0;  // when this turn began
   int64_t swept_ms_ = 0;
-  std::string id_prefix_;  // of ids that the server makes
+  bool any_failed_ = false;  // devices whose log couldn't be read are tried again
+  std::string id_prefix_;    // of ids that the server makes
   uint64_t ids_made_ = 0;
 };
 

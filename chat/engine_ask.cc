@@ -113,7 +113,7 @@ CachedEntry ToCached(const LogEntry& entry) {
   const MessageRecord& message = entry.message;
   return {entry.seq, entry.peer_seq,
           std::make_shared<CachedMessage>(
-              CachedMessage{message.from, message.to, message.type, MessageRest(message)})};
+              CachedMessage{message.from, message.to, message.type, MessageRest(message), Lsn()})};
 }
 
 struct Engine::Method {
@@ -132,11 +132,11 @@ const Engine::Method Engine::kMethods[] = {
 
 void Engine::Ask(const Asker& asker, std::string_view method, std::string_view payload) {
   Asker named = asker;
-  auto request = ParseObject(payload.empty() ? "{}" : payload);
+  auto request = ParseObject(payload);
   if (!request) return Refuse(named, request.error());
   if (auto rid = request->find("rid"); rid != request->end()) {
-    if (!(rid->is_string() || rid->is_number_integer()) || rid->dump().size() > kRidBytesMax) {
-      return Refuse(named, {Code::kBadRequest, "'rid' must be a string of at most 126 bytes"});
+    if (!rid->is_string() || rid->get_ref<const std::string&>().size() > kRidBytesMax) {
+      return Refuse(named, {Code::kBadRequest, "'rid' must be a string of at most 128 bytes"});
     }
     named.head = "\"rid\":" + rid->dump() + "," + asker.head;
   }
@@ -213,7 +213,7 @@ void Engine::AnswerSyncFrom(User& user, const Asker& asker, const std::vector<Ca
   members += ",\"epoch\":\"" + log_->epoch() + "\"";
   bool more = cut || (!entries.empty() && end < user.last);
   members += more ? ",\"more\":true" : ",\"more\":false";
-  Answer(asker, members, true);
+  Answer(asker, members, user.lsn);
 }
 
 // Something was appended: whoever waits for it has it.
@@ -232,7 +232,11 @@ void Engine::ExpireSyncs(User& user, int64_t now_ms) {
   auto waiting = std::exchange(user.waiting_syncs, {});
   for (WaitingSync& sync : waiting) {
     if (sync.deadline_ms <= now_ms) {
-      AnswerSync(user, sync.asker, sync.after, sync.limit);
+      auto answer = [this, sync, it = &user](const Status& status) {
+        if (!status.ok()) return Refuse(sync.asker, status);
+        AnswerSync(*it, sync.asker, sync.after, sync.limit);
+      };
+      if (Load(user, false, answer) == Ready::kNow) answer(Status());
     } else {
       user.waiting_syncs.push_back(std::move(sync));
     }
@@ -318,11 +322,11 @@ void Engine::AskRecent(const Asker& asker, const json&) {
   bool complete =
       user.recent && std::all_of(user.recent->talks.begin(), user.recent->talks.end(),
                                  [](const Recent::Talk& talk) { return talk.complete; });
-  if (complete) return AnswerRecent(user, asker, *user.recent, user.last);
+  if (complete) return AnswerRecent(asker, *user.recent, user.last, user.lsn);
   ReadRecent(user, asker);
 }
 
-void Engine::AnswerRecent(User&, const Asker& asker, const Recent& recent, Seq head) {
+void Engine::AnswerRecent(const Asker& asker, const Recent& recent, Seq head, Lsn needs) {
   std::string listed;
   for (const Recent::Talk& talk : recent.talks) {
     MessageList list(kMessagesBytesMax / kRecentTalks - 128);
@@ -336,7 +340,7 @@ void Engine::AnswerRecent(User&, const Asker& asker, const Recent& recent, Seq h
   std::string members = ",\"conversations\":[" + listed + "]";
   AppendMember("head", head.value(), &members);
   members += ",\"epoch\":\"" + log_->epoch() + "\"";
-  Answer(asker, members, true);
+  Answer(asker, members, needs);
 }
 
 void Engine::ReadRecent(User& user, const Asker& asker) {
@@ -359,7 +363,7 @@ void Engine::ReadRecent(User& user, const Asker& asker) {
       }
     }
     return [asker, it, recent, as_of, lsn](Engine& engine) {
-      engine.AnswerRecent(*it, asker, *recent, as_of);
+      engine.AnswerRecent(asker, *recent, as_of, Lsn());
       // Kept only where nothing changed meanwhile, so that it can't miss or count twice.
       if (it->lsn == lsn && it->last == as_of) it->recent = std::make_unique<Recent>(*recent);
     };

@@ -63,10 +63,10 @@ void Engine::LoadCursor(Session& session, OnCursor then) {
 
 // The user's log is read again, after the journal took numbers back or its store was down.
 void Engine::Restart(Session& session) {
+  session.cursor_loaded = false;
   if (session.delivery == Session::Delivery::kOff) return;
   if (!session.started) return StartDelivery(session);
   uint32_t start = ++session.start;
-  session.cursor_loaded = false;
   session.delivery = Session::Delivery::kReading;
   auto with_tail = [this, id = session.id, start](const Status& status) {
     Session* it = FindSession(id);
@@ -89,6 +89,8 @@ void Engine::StoresChanged() {
 // Its log can't be read now. Rather no messages than a gap; it goes on when the store is back.
 void Engine::DeliveryFailed(Session& session, const Status& status) {
   session.delivery = Session::Delivery::kFailed;
+  any_failed_ = true;
+  if (std::exchange(session.told_failed, true)) return;
   Asker asker{session.id, session.user->id, "\"topic\":\"chat/" + session.user->id.str() + "\",",
               "", ""};
   Refuse(asker, status);
@@ -102,8 +104,9 @@ void Engine::Deliver(Session& session, const CachedEntry& entry) {
   Effect& effect = Emit(session.id, Channel::kInbox);
   effect.seq = entry.seq;
   effect.rest = {entry.message, &entry.message->rest};
-  effect.needs_commit = true;
+  effect.needs = entry.message->lsn;
   session.sent = entry.seq;
+  session.told_failed = false;
 }
 
 const CachedEntry* Engine::InCache(const User& user, Seq seq) const {
@@ -190,10 +193,19 @@ void Engine::TakeReceipt(Session* device, User& user, const Asker& asker, Seq de
     return Refuse(asker, {Code::kBadRequest, "past the end of the log, which is at " +
                                                  std::to_string(user.last.value())});
   }
+  Lsn before = next_lsn_;
   if (device != nullptr) Confirm(*device, delivered);
   user.wanted_delivered = std::max(user.wanted_delivered, delivered);
   user.wanted_read = std::max(user.wanted_read, read);
   AdvanceMarks(user);
+  if (device != nullptr && next_lsn_ > before) device->receipt_lsn = Lsn(next_lsn_.value() - 1);
+}
+
+void Engine::RefuseReceipt(Session& device, const Status& why) {
+  device.receipt_lsn = Lsn();
+  Refuse(
+      {device.id, device.user->id, "\"topic\":\"receipt/" + device.user->id.str() + "\",", "", ""},
+      why);
 }
 
 void Engine::Confirm(Session& device, Seq delivered) {
@@ -286,7 +298,7 @@ void Engine::MarkRange(User& user, Seq delivered, Seq read,
       if (!session->receipts) continue;
       Effect& effect = Emit(session->id, Channel::kReceipt);
       effect.payload = payload;
-      effect.needs_commit = true;
+      effect.needs = change.lsn;
     }
   }
   UpdateUnread(user);

@@ -197,7 +197,7 @@ void Engine::AwaitRef(User& sender, Sending& sending) {
     // Only its author may change a message. Answered by a turn of its own: the queue is being read.
     Status why =
         edits ? Status(Code::kDenied, "only its author may edit or retract a message") : none;
-    readers_->Submit([done, why]() -> Continuation {
+    reads_.push_back([done, why]() -> Continuation {
       return [done, why](Engine& engine) { done(engine, why); };
     });
     return;
@@ -227,12 +227,12 @@ void Engine::AwaitRef(User& sender, Sending& sending) {
 void Engine::OutcomeAgain(User& sender, const Sending& sending, const SentIds::Sent& sent) {
   Session* session = FindSession(sending.asker.session);
   if (session == nullptr) return;
-  if (session->user != &sender || !session->inbox) return EmitOutcome(sender, sending, sent.seq);
+  if (session->user != &sender || !session->inbox) return EmitOutcome(sender, sending, sent);
   if (const CachedEntry* entry = InCache(sender, sent.seq)) {
     Effect& effect = Emit(session->id, Channel::kInbox);
     effect.seq = entry->seq;
     effect.rest = {entry->message, &entry->message->rest};
-    effect.needs_commit = true;
+    effect.needs = entry->message->lsn;
     effect.failure_head = SendHead(sending);
     return;
   }
@@ -268,12 +268,13 @@ void Engine::Number(User& sender, User& receiver, Sending& sending) {
   record.ref = std::move(sending.request.ref);
   record.content_hash = sending.content_hash;
 
+  Transaction& change = Change();
   auto message = std::make_shared<CachedMessage>(
-      CachedMessage{record.from, record.to, record.type, MessageRest(record)});
+      CachedMessage{record.from, record.to, record.type, MessageRest(record), change.lsn});
   Seq from_seq = record.from_seq;
   Seq to_seq = record.to_seq;
-  sender.sent->Add(record.id, {from_seq, sending.content_hash});
-  Transaction& change = Change();
+  SentIds::Sent sent{from_seq, sending.content_hash, change.lsn};
+  sender.sent->Add(record.id, sent);
   change.records.emplace_back(std::move(record));
   sender.lsn = receiver.lsn = change.lsn;
 
@@ -285,24 +286,24 @@ void Engine::Number(User& sender, User& receiver, Sending& sending) {
   if (own != effects_.end()) {
     own->failure_head = SendHead(sending);
   } else {
-    EmitOutcome(sender, sending, from_seq);
+    EmitOutcome(sender, sending, sent);
   }
   if (!to_self) AppendEntry(receiver, {to_seq, from_seq, message});
 }
 
 // To a device that doesn't read the sender's inbox: the outcome as an answer. To one that does but
 // is still catching up: nothing now, but an error if it fails.
-void Engine::EmitOutcome(User& sender, const Sending& sending, Seq seq) {
+void Engine::EmitOutcome(User& sender, const Sending& sending, const SentIds::Sent& sent) {
   Session* session = FindSession(sending.asker.session);
   if (session == nullptr) return;
   std::string head = SendHead(sending);
   Effect& effect = Emit(session->id, Channel::kAnswer);
-  effect.needs_commit = true;
+  effect.needs = sent.lsn;
   effect.response_topic = sending.asker.response_topic;
   effect.correlation = sending.asker.correlation;
   if (session->user != &sender || !session->inbox) {
     std::string members = ",\"seq\":";
-    AppendNumber(seq.value(), &members);
+    AppendNumber(sent.seq.value(), &members);
     effect.payload = OkAnswer(head, members);
   }
   effect.failure_head = std::move(head);

@@ -33,6 +33,7 @@ void EngineThread::Stop() {
   }
   ready_.notify_one();
   thread_.join();
+  engine_->Flush();
   readers_.reset();
   engine_.reset();
 }

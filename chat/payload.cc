@@ -304,6 +304,7 @@ Result<SendRequest> ParseSend(std::string_view payload, ContentType content_type
 }
 
 Result<json> ParseObject(std::string_view payload) {
+  if (!ValidUtf8(payload)) return Error(BadRequest("the payload is not UTF-8"));
   if (HasNul(payload)) return Error(BadRequest("the payload must be a JSON object"));
   Checker checker(false);
   if (!json::sax_parse(payload, &checker)) {

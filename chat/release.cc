@@ -13,6 +13,15 @@ void Release::Hold(Lsn after, std::vector<Effect> effects) {
   ReleaseReady(std::move(lock));
 }
 
+void Release::Pass(std::vector<Effect> effects) {
+  if (effects.empty()) return;
+  std::unique_lock lock(mutex_);
+  bool was_empty = ready_.empty();
+  MakeReady(&effects);
+  lock.unlock();
+  if (was_empty) wake_();
+}
+
 void Release::Committed(Lsn last) {
   std::unique_lock lock(mutex_);
   committed_ = std::max(committed_, last);
@@ -24,13 +33,17 @@ void Release::ReleaseReady(std::unique_lock<std::mutex> lock) {
   while (!held_.empty() && held_.front().after <= committed_) {
     auto& effects = held_.front().effects;
     held_count_ -= effects.size();
-    ready_.insert(ready_.end(), std::make_move_iterator(effects.begin()),
-                  std::make_move_iterator(effects.end()));
+    MakeReady(&effects);
     held_.pop_front();
   }
   bool wake = was_empty && !ready_.empty();
   lock.unlock();
   if (wake) wake_();
+}
+
+void Release::MakeReady(std::vector<Effect>* effects) {
+  ready_.insert(ready_.end(), std::make_move_iterator(effects->begin()),
+                std::make_move_iterator(effects->end()));
 }
 
 std::vector<Effect> Release::TakeBack(Lsn first) {

@@ -1,8 +1,8 @@
 // The gate between the engine and the devices: holds each turn's effects until the journal has what
 // they tell of, then hands them on in order.
 //
-// Threads: Hold by the engine's thread, Committed by the committer's, Take by the broker's, Failed
-// by the engine's.
+// Threads: Hold and Pass by the engine's thread, Committed by the committer's, Take by the
+// broker's, Failed by the engine's.
 #ifndef PARLEY_CHAT_RELEASE_H_
 #define PARLEY_CHAT_RELEASE_H_
 
@@ -23,6 +23,8 @@ class Release {
 
   // The effects are released once `after` is committed; at once where it is already.
   void Hold(Lsn after, std::vector<Effect> effects);
+  // Releases them at once, past all that is held.
+  void Pass(std::vector<Effect> effects);
   void Committed(Lsn last);
   // Takes back what waits for `first` or later. The caller says what becomes of it.
   std::vector<Effect> TakeBack(Lsn first);
@@ -38,6 +40,7 @@ class Release {
     std::vector<Effect> effects;
   };
   void ReleaseReady(std::unique_lock<std::mutex> lock);
+  void MakeReady(std::vector<Effect>* effects);
 
   const std::function<void()> wake_;
   mutable std::mutex mutex_;

@@ -43,7 +43,11 @@ Status CheckClientId(std::string_view client_id, const UserId& user) {
 }
 
 Result<PublishKind> MayPublish(const Who& who, std::string_view topic) {
-  if (topic.starts_with("chat/") || topic.starts_with("ask/")) return PublishKind::kCommand;
+  if (std::string_view to = After(topic, "chat/"); to.data() != nullptr) {
+    if (ValidId(to)) return PublishKind::kCommand;
+    return Error(Denied("the topic names no user id"));
+  }
+  if (topic.starts_with("ask/")) return PublishKind::kCommand;
   for (const Own& own : kOwn) {
     if (own.publish && After(topic, own.prefix) == who.user.str()) return own.kind;
   }

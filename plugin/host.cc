@@ -140,10 +140,10 @@ void Host::OpenControl() {
   control_ = std::make_unique<Control>(directory_.get(), credentials_.get(), env_, hooks);
 }
 
-// Admins' requests first, then commands, then the log with what they wrote.
+// Commands first, then what they left for the directory, then the log with what they wrote.
 Host::~Host() {
-  directory_thread_.reset();
   if (engine_) engine_->Stop();
+  directory_thread_.reset();
   log_.reset();
   logins_.reset();
 }

@@ -69,8 +69,7 @@ bool GetsInAs(const std::string& user, const std::string& password, const std::s
 // password.
 void CheckClientIdRefused(const Device& attacker, const std::string& client_id, bool clean = true) {
   CAPTURE(client_id);
-  CHECK_FALSE(
-      GetsInAs(attacker.user(), attacker.password(), client_id, attacker.version(), clean) != 0);
+  CHECK_FALSE(GetsInAs(attacker.user(), attacker.password(), client_id, attacker.version(), clean));
 }
 
 // How many lines of a log hold both texts.
@@ -108,8 +107,6 @@ TEST_CASE("nobody publishes where only others may") {
       "receipt",
       "ask",
       "anything/else",
-      "$SYS/broker/parley/up",
-      "$SYS/broker/version",
       "$share/group/chat/" + victim,
       "$CONTROL/parley/v1",
       "$CONTROL/parley/v1/response",
@@ -117,6 +114,11 @@ TEST_CASE("nobody publishes where only others may") {
   };
   for (const std::string& topic : topics) {
     CheckPublishRefused(scene.attacker, topic, R"({"id":"x","body":"x"})", {.qos = qos});
+  }
+  // The broker refuses these by itself, before it asks a plugin: there is no answer to them.
+  for (const std::string topic : {"$SYS/broker/parley/up", "$SYS/broker/version"}) {
+    const int code = scene.attacker.Publish(topic, "x", {.qos = qos});
+    if (version == 5 && qos > 0) CHECK(code == 0x87);
   }
   scene.VictimGotNothing();
 }
@@ -288,7 +290,7 @@ TEST_CASE("a client id with another user's prefix is refused") {
 TEST_CASE("a user whose id begins with another's can't pass for it") {
   // alice1 and alice10 to alice19 are accounts.
   Device longer = Server().Open("alice10");
-  CHECK(GetsInAs("alice1", ChatServer::PasswordOf("alice1"), "alice10:phone", 4));
+  CHECK_FALSE(GetsInAs("alice1", ChatServer::PasswordOf("alice1"), "alice10:phone", 4));
   longer.Ping();
 }
 
@@ -315,7 +317,7 @@ TEST_CASE("a client id that another user's session holds is refused, connected o
   options.version = version;
   options.clean = false;
   options.session_expiry_s = 3600;
-  REQUIRE(holder.Connect(options));
+  REQUIRE(holder.Connect(options) == 0);
   REQUIRE(holder.Subscribe(scene.victim.inbox(), 1) == 1);
   if (!connected) holder.Disconnect();
 
@@ -407,8 +409,8 @@ TEST_CASE("a token gets its own user in and nobody else") {
   const std::string other = Server().NewUser("mallory");
   const std::string token = Server().IssueToken(user);
   REQUIRE_FALSE(token.empty());
-  CHECK_FALSE(GetsInAs(user, token, user + ":phone", version) == 0);
-  CHECK(GetsInAs(other, token, other + ":phone", version));
+  CHECK(GetsInAs(user, token, user + ":phone", version));
+  CHECK_FALSE(GetsInAs(other, token, other + ":phone", version));
   // A change of any one character spoils it. (The last one may carry bits that mean nothing.)
   for (size_t at = 0; at + 1 < token.size(); at += 7) {
     std::string changed = token;
@@ -445,7 +447,7 @@ TEST_CASE("a bridge from elsewhere is a client like any other") {
 
   MqttClient planter(foreign.port());
   MqttClient listener(foreign.port());
-  REQUIRE(planter.Connect({.client_id = "planter"}));
+  REQUIRE(planter.Connect({.client_id = "planter"}) == 0);
   REQUIRE(listener.Connect({.client_id = "listener"}) == 0);
   REQUIRE(listener.Subscribe("#", 1) == 1);
   // In: what isn't a message is refused; what is one comes numbered, as the bridge's own account.
