@@ -81,7 +81,7 @@ void Engine::Tick() {
   }
   if (now_ms_ - swept_ms_ >= kSweepMs) {
     swept_ms_ = now_ms_;
-    if (std::exchange(any_failed_, false)) StoresChanged();
+    if (any_failed_) StoresChanged();
     RecordKeys();
     Forget(now_ms_);
   }

@@ -81,8 +81,14 @@ void Engine::Restart(Session& session) {
 }
 
 void Engine::StoresChanged() {
+  any_failed_ = false;
   for (auto& [id, session] : sessions_) {
-    if (session->delivery == Session::Delivery::kFailed) Restart(*session);
+    if (session->delivery != Session::Delivery::kFailed) continue;
+    if (log_->store_ok(session->user->id)) {
+      Restart(*session);
+    } else {
+      any_failed_ = true;
+    }
   }
 }
 
