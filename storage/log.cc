@@ -291,7 +291,7 @@ class LogImpl final : public Log, public StoreWriter::Host {
   void NoteSegments();
   bool SleepUntilStop(int64_t ms);
   void SetJournalOk(bool ok);
-  Status WaitSynced(Lsn lsn);
+  Status WaitDurable(Lsn lsn);
 
   void RunKeeper();
   void WakeKeeper();
@@ -318,8 +318,8 @@ class LogImpl final : public Log, public StoreWriter::Host {
   Lsn closed_through_;
 
   mutable std::mutex mutex_;
-  std::condition_variable work_;            // for the committer
-  std::condition_variable synced_changed_;  // synced_, journal_ok_, stop_
+  std::condition_variable work_;             // for the committer
+  std::condition_variable durable_changed_;  // committed_, synced_, failed_, journal_ok_, stop_
   std::vector<std::vector<Transaction>> queue_;
   Lsn next_lsn_;
   bool asleep_ = false;
@@ -373,7 +373,7 @@ LogImpl::~LogImpl() {
     std::lock_guard lock(mutex_);
     stop_ = true;
     work_.notify_one();
-    synced_changed_.notify_all();
+    durable_changed_.notify_all();
   }
   committer_.join();
   for (auto& writer : writers_) writer->Stop();
@@ -421,21 +421,22 @@ void LogImpl::Resume() {
 }
 
 Status LogImpl::WaitApplied(const UserId& user, Lsn lsn) {
-  if (options_.durability == Durability::kInterval) {
-    Status status = WaitSynced(lsn);
-    if (!status.ok()) return status;
-  }
-  return WriterOf(user).WaitApplied(lsn);
+  Status status = WaitDurable(lsn);
+  return status.ok() ? WriterOf(user).WaitApplied(lsn) : status;
 }
 
-// Rather than for the interval to end.
-Status LogImpl::WaitSynced(Lsn lsn) {
+// Until `lsn` is on its way to the stores; with durability interval it has it synced at once.
+Status LogImpl::WaitDurable(Lsn lsn) {
+  const bool interval = options_.durability == Durability::kInterval;
   std::unique_lock lock(mutex_);
-  while (synced_ < lsn) {
+  while ((interval ? synced_ : Lsn(committed_)) < lsn) {
     if (stop_ || !journal_ok_) return Status(Code::kUnavailable, "the journal can't be synced now");
-    sync_wanted_ = true;
-    if (asleep_) work_.notify_one();
-    synced_changed_.wait(lock);
+    if (failed_ || lsn >= next_lsn_) return Status(Code::kUnavailable, "the journal refused it");
+    if (interval) {
+      sync_wanted_ = true;
+      if (asleep_) work_.notify_one();
+    }
+    durable_changed_.wait(lock);
   }
   return Status();
 }
@@ -524,7 +525,11 @@ void LogImpl::CommitGroup(const Group& group) {
   }
   commits_ += sync;
   transactions_ += group->size();
-  committed_ = group->back().lsn.value();
+  {
+    std::lock_guard lock(mutex_);
+    committed_ = group->back().lsn.value();
+    durable_changed_.notify_all();
+  }
   listener_->Committed(group->back().lsn);
   size_t bytes = 0;
   for (const Transaction& transaction : *group) bytes += BytesOf(transaction);
@@ -560,7 +565,7 @@ Status LogImpl::RetryUntilCommitted(Status status) {
 void LogImpl::SetJournalOk(bool ok) {
   std::lock_guard lock(mutex_);
   journal_ok_ = ok;
-  synced_changed_.notify_all();
+  durable_changed_.notify_all();
 }
 
 bool LogImpl::SleepUntilStop(int64_t ms) {
@@ -577,6 +582,7 @@ void LogImpl::Fail(const Group& group, const Status& why) {
     if (!queue_.empty()) last = queue_.back().back().lsn;
     queue_.clear();
     backlog_bytes_ = 0;
+    durable_changed_.notify_all();
   }
   listener_->LogLine("journal event=failed first=" + std::to_string(group->front().lsn.value()) +
                      " last=" + std::to_string(last.value()) + " error=\"" + why.ToString() + "\"");
@@ -604,7 +610,7 @@ void LogImpl::HandOnSynced() {
     std::lock_guard lock(mutex_);
     sync_wanted_ = false;
     synced_ = Lsn(committed_);
-    synced_changed_.notify_all();
+    durable_changed_.notify_all();
   }
   NoteSegments();
 }

@@ -109,8 +109,8 @@ class Log {
 
   virtual bool journal_ok() const = 0;
   virtual bool store_ok(const UserId& user) const = 0;
-  // Blocks until the user's store has applied `lsn`, which was committed. kUnavailable where the
-  // store is down, or can't be brought so far now.
+  // Blocks until the user's store has applied `lsn`, which was appended. kUnavailable where the
+  // journal refused it or is not ok, where the store is down, or can't be brought so far now.
   virtual Status WaitApplied(const UserId& user, Lsn lsn) = 0;
   // The user's store. kUnavailable where it is down.
   virtual Result<std::shared_ptr<const MessageStore>> store(const UserId& user) const = 0;

@@ -185,6 +185,35 @@ TEST_CASE("all that queued behind a failed batch fails with it, until the caller
   bench.Check();
 }
 
+TEST_CASE("a wait for what the journal refused ends, before and after the caller resumes") {
+  LogBench bench;
+  bench.options.journal_bytes_max = bench.options.journal_segment_bytes;
+  REQUIRE(bench.Open().ok());
+  const Lsn last = bench.SendSome(200);
+  Status waited;
+  std::thread waiter([&] { waited = bench.log->WaitApplied(bench.UserOf(0), last); });
+  const bool settled = bench.heard->WaitSettled(last);
+  waiter.join();
+  REQUIRE(settled);
+  CHECK(waited.code() == Code::kUnavailable);
+  CHECK(bench.log->WaitApplied(bench.UserOf(0), last).code() == Code::kUnavailable);
+  CHECK(bench.log->WaitApplied(bench.UserOf(0), bench.heard->committed()).ok());
+  CHECK_FALSE(bench.Settle());
+  CHECK(bench.log->WaitApplied(bench.UserOf(0), last).code() == Code::kUnavailable);
+}
+
+TEST_CASE("a wait for what the journal is stuck with ends") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  SendAndWait(&bench, 10);
+  bench.disk.Break("/data/journal");
+  const Lsn last = bench.SendSome(3);
+  CHECK(bench.log->WaitApplied(bench.UserOf(0), last).code() == Code::kUnavailable);
+  bench.disk.Mend();
+  REQUIRE(bench.heard->WaitCommitted(last));
+  CHECK(bench.log->WaitApplied(bench.UserOf(0), last).ok());
+}
+
 TEST_CASE("a failure is reported as a range that begins after the last committed one") {
   LogBench bench;
   bench.options.journal_bytes_max = bench.options.journal_segment_bytes;
