@@ -127,6 +127,7 @@ void Engine::On(Unsubscribed& unsubscribed) {
   if (unsubscribed.channel == Channel::kInbox) {
     session->inbox = false;
     session->delivery = Session::Delivery::kOff;
+    ++session->start;  // what is being read for it is void
   }
 }
 

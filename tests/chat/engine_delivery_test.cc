@@ -190,6 +190,31 @@ TEST_CASE("a device that unsubscribes gets nothing, and catches up when it subsc
   CHECK(SeqsOf(bob.inbox) == "1-4");
 }
 
+TEST_CASE("a device that unsubscribes while it is being read for gets nothing of it") {
+  World world;
+  SendMany(world, "alice", "bob", 3);
+  ConfirmedBefore(world, "b1", 0);
+  world.Restart();
+  Device& bob = world.Join("bob", "b1");
+  int steps = GENERATE(0, 1, 2, 3, 4, 5);
+  for (int i = 0; i < steps; ++i) {
+    if (!world.readers.done.empty()) {
+      world.TakeRead();
+    } else if (!world.readers.jobs.empty()) {
+      world.RunRead();
+    }
+  }
+  world.Unsubscribe(bob);
+  world.Settle();
+  const std::string before = SeqsOf(bob.inbox);
+  SendMany(world, "alice", "bob", 2);
+  CHECK(SeqsOf(bob.inbox) == before);
+  bob.inbox.clear();
+  world.Subscribe(bob);
+  world.Settle();
+  CHECK(SeqsOf(bob.inbox) == "1-5");
+}
+
 TEST_CASE("subscribing again while subscribed sends nothing twice") {
   World world;
   ConfirmedBefore(world, "b1", 0);
