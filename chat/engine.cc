@@ -73,6 +73,7 @@ void Engine::Tick() {
     User& user = *syncing_[i];
     ExpireSyncs(user, now_ms_);
     if (user.waiting_syncs.empty()) {
+      user.syncing = false;
       syncing_[i] = syncing_.back();
       syncing_.pop_back();
     } else {

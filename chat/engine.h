@@ -96,6 +96,8 @@ class Engine {
   size_t users() const { return users_.size(); }
   size_t sessions() const { return sessions_.size(); }
   size_t cached_bytes() const { return cached_bytes_; }
+  // Users whose waiting syncs the next Tick looks at.
+  size_t syncing() const { return syncing_.size(); }
 
  private:
   struct User;
@@ -116,7 +118,8 @@ class Engine {
       kReading,
       kLive
     } delivery = Delivery::kOff;
-    bool started = false;  // `sent` says where this session was
+    bool placed = false;   // `sent` is set: what comes after it will be delivered
+    bool started = false;  // … and it has been live
     uint32_t start = 0;    // how often delivery began: a read of an earlier one is void
     // What the device once confirmed, as the store has it. A device that never did has none: it
     // starts live, and no window holds it back.
@@ -191,6 +194,7 @@ class Engine {
     std::list<Sending> parked;
     bool parked_waits = false;  // the first of `parked` waits for a read
     std::vector<WaitingSync> waiting_syncs;
+    bool syncing = false;  // in syncing_
     TokenBucket bucket;
     // A receipt whose range has to be read; what came meanwhile is merged.
     bool marks_reading = false;
@@ -245,6 +249,7 @@ class Engine {
   void AwaitRef(User& sender, Sending& sending);
   void OutcomeAgain(User& sender, const Sending& sending, const SentIds::Sent& sent);
   void Number(User& sender, User& receiver, Sending& sending);
+  bool WillDeliver(const Session& session, Seq seq) const;
   void AppendEntry(User& user, CachedEntry entry);
   void EmitOutcome(User& sender, const Sending& sending, const SentIds::Sent& sent);
   std::string SendHead(const Sending& sending) const;
@@ -300,7 +305,7 @@ class Engine {
   std::unordered_map<KeyName, Key> keys_;
   std::list<User*> cache_uses_;  // those with a cache, latest used first
   size_t cached_bytes_ = 0;
-  std::vector<User*> syncing_;  // those with waiting syncs
+  std::vector<User*> syncing_;  // those that had waiting syncs since the last Tick
   Lsn next_lsn_;
   Lsn forgotten_lsn_;  // the newest transaction of users that were forgotten
   std::vector<Transaction> turn_;

@@ -173,7 +173,7 @@ void Engine::AskSync(const Asker& asker, const json& request) {
   }
   user.waiting_syncs.push_back(
       {asker, Seq(after), limit, now_ms_ + static_cast<int64_t>(wait_s) * 1000});
-  if (user.waiting_syncs.size() == 1) syncing_.push_back(&user);
+  if (!std::exchange(user.syncing, true)) syncing_.push_back(&user);
 }
 
 void Engine::AnswerSync(User& user, const Asker& asker, Seq after, uint64_t limit) {

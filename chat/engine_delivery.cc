@@ -12,6 +12,7 @@ namespace parley {
 
 void Engine::StartDelivery(Session& session) {
   session.delivery = Session::Delivery::kStarting;
+  session.placed = false;
   uint32_t start = ++session.start;
   User* user = session.user;
   auto with_tail = [this, id = session.id, start](const Status& status) {
@@ -25,6 +26,8 @@ void Engine::StartDelivery(Session& session) {
 
 // Live from `from`, unless the device once confirmed an earlier number: then from there.
 void Engine::StartAt(Session& session, Seq from) {
+  session.sent = from;
+  session.placed = true;
   LoadCursor(session, [this, from, start = session.start](Session& it, const Status& status) {
     if (it.start != start) return;
     if (!status.ok()) return DeliveryFailed(it, status);

@@ -223,11 +223,19 @@ void Engine::AwaitRef(User& sender, Sending& sending) {
   Read(UserOf(ref.from), std::move(job), done);
 }
 
-// The same id with the same content: the first outcome, to this device alone.
+// True where the message is still to come to the device by its delivery.
+bool Engine::WillDeliver(const Session& session, Seq seq) const {
+  return session.delivery >= Session::Delivery::kStarting && session.placed && seq > session.sent;
+}
+
+// The same id with the same content: the first outcome, to this device alone. Its copy where the
+// device has had it already; one that is still to get it gets it in its turn.
 void Engine::OutcomeAgain(User& sender, const Sending& sending, const SentIds::Sent& sent) {
   Session* session = FindSession(sending.asker.session);
   if (session == nullptr) return;
-  if (session->user != &sender || !session->inbox) return EmitOutcome(sender, sending, sent);
+  bool had = session->user == &sender && session->delivery > Session::Delivery::kStarting &&
+             sent.seq <= session->sent;
+  if (!had) return EmitOutcome(sender, sending, sent);
   if (const CachedEntry* entry = InCache(sender, sent.seq)) {
     Effect& effect = Emit(session->id, Channel::kInbox);
     effect.seq = entry->seq;
@@ -243,9 +251,17 @@ void Engine::OutcomeAgain(User& sender, const Sending& sending, const SentIds::S
               failed](const MessageStore& store) -> Continuation {
     auto page = store.ReadLog(id, {.after = Seq(seq.value() - 1), .limit = 1});
     if (!page) return [failed, status = page.error()](Engine& engine) { failed(engine, status); };
-    if (page->entries.empty()) return [](Engine&) {};
-    auto rest = std::make_shared<const std::string>(MessageRest(page->entries[0].message));
+    bool found = !page->entries.empty() && page->entries[0].seq == seq;
+    auto rest = std::make_shared<const std::string>(found ? MessageRest(page->entries[0].message)
+                                                          : std::string());
     return [asker, seq, rest](Engine& engine) {
+      const Session* now = engine.FindSession(asker.session);
+      if (now == nullptr) return;
+      if (rest->empty() || seq > now->sent) {  // it is no longer kept; the device began anew
+        std::string members = ",\"seq\":";
+        AppendNumber(seq.value(), &members);
+        return engine.Answer(asker, members);
+      }
       Effect& effect = engine.Emit(asker.session, Channel::kInbox);
       effect.seq = seq;
       effect.rest = rest;
@@ -281,18 +297,22 @@ void Engine::Number(User& sender, User& receiver, Sending& sending) {
   size_t before = effects_.size();
   AppendEntry(sender, {from_seq, to_seq, message});
   // The sender's device that got its copy just now is told by that copy; if not, it is told apart.
-  auto own = std::find_if(effects_.begin() + static_cast<std::ptrdiff_t>(before), effects_.end(),
-                          [&](const Effect& e) { return e.session == sending.asker.session; });
+  auto own = std::find_if(
+      effects_.begin() + static_cast<std::ptrdiff_t>(before), effects_.end(), [&](const Effect& e) {
+        return e.session == sending.asker.session && e.channel == Channel::kInbox;
+      });
   if (own != effects_.end()) {
     own->failure_head = SendHead(sending);
+    own->response_topic = sending.asker.response_topic;
+    own->correlation = sending.asker.correlation;
   } else {
     EmitOutcome(sender, sending, sent);
   }
   if (!to_self) AppendEntry(receiver, {to_seq, from_seq, message});
 }
 
-// To a device that doesn't read the sender's inbox: the outcome as an answer. To one that does but
-// is still catching up: nothing now, but an error if it fails.
+// To a device that gets no copy: the outcome as an answer. To one that is still to get it: nothing
+// now, but an error if it fails.
 void Engine::EmitOutcome(User& sender, const Sending& sending, const SentIds::Sent& sent) {
   Session* session = FindSession(sending.asker.session);
   if (session == nullptr) return;
@@ -301,7 +321,7 @@ void Engine::EmitOutcome(User& sender, const Sending& sending, const SentIds::Se
   effect.needs = sent.lsn;
   effect.response_topic = sending.asker.response_topic;
   effect.correlation = sending.asker.correlation;
-  if (session->user != &sender || !session->inbox) {
+  if (session->user != &sender || !WillDeliver(*session, sent.seq)) {
     std::string members = ",\"seq\":";
     AppendNumber(sent.seq.value(), &members);
     effect.payload = OkAnswer(head, members);

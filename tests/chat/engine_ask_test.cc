@@ -229,6 +229,20 @@ TEST_CASE("a sync that waited in vain has an empty answer when its time is over"
   CHECK(alice.answers.size() == 2);
 }
 
+TEST_CASE("one sync after another may wait, and each has its time") {
+  Talk talk;
+  Device& alice = *talk.devices["alice"];
+  for (int i = 1; i <= 50; ++i) {
+    talk.world.Publish(alice, "ask/sync",
+                       R"({"rid":"s","wait":60,"after":)" + std::to_string(i - 1) + "}");
+    talk.Say("bob", "alice", std::to_string(i));
+    CHECK(alice.answers.size() == static_cast<size_t>(i));
+  }
+  CHECK(talk.world.engine->syncing() == 1);
+  talk.world.Tick();
+  CHECK(talk.world.engine->syncing() == 0);
+}
+
 TEST_CASE("a user has a limited number of syncs waiting, and those of a gone device don't count") {
   Talk talk({.sync_waiting_max = 2});
   Device& alice = *talk.devices["alice"];

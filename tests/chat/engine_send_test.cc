@@ -143,6 +143,23 @@ TEST_CASE("ids that the server makes are other ones after a restart") {
   CHECK(ids.size() == 2);
 }
 
+TEST_CASE("a refusal of a message by the journal goes to the response topic") {
+  World world;
+  Device& alice = world.Join("alice", "a1");
+  world.Settle();
+  world.Send(alice, "bob", "0", "x");
+  world.Settle();
+  Published published = world.PublishOf(alice, "chat/bob", R"({"id":"1","body":"hi"})");
+  published.response_topic = "answer/a1/x";
+  published.correlation = "c";
+  world.Turn(published);
+  world.FailJournal();
+  world.Settle();
+  CHECK(alice.effects.back().channel == Channel::kAnswer);
+  CHECK(alice.effects.back().response_topic == "answer/a1/x");
+  CHECK(alice.effects.back().correlation == "c");
+}
+
 TEST_CASE("correlation data stands for the id where the payload has none") {
   World world;
   Device& alice = world.Join("alice", "a1");
@@ -349,6 +366,89 @@ TEST_CASE("a copy that left the cache is read to be given again") {
   world.Settle();
   REQUIRE(alice.inbox.size() == 21);
   CHECK(alice.inbox[20] == alice.inbox[2]);
+}
+
+TEST_CASE("whose own sync waits for its message gets the outcome besides") {
+  World world;
+  Device& script = world.Connect("alice", "s1");
+  world.Publish(script, "ask/sync", R"({"rid":"w","wait":10})");
+  world.Settle();
+  world.Send(script, "bob", "1", "x");
+  world.Settle();
+  REQUIRE(script.answers.size() == 2);
+  CHECK(json::parse(script.answers[0])["rid"] == "w");
+  CHECK(script.answers[1] == R"({"ok":true,"topic":"chat/bob","id":"1","seq":1})");
+}
+
+TEST_CASE("a device that publishes before it subscribes, or the other way round, has an outcome") {
+  World world;
+  Device& device = world.Connect("alice", "a1");
+  // Nothing is read in between: all of it waits for the same read.
+  SECTION("publishes first") {
+    world.Send(device, "alice", "1", "x");
+    world.Subscribe(device);
+    world.Settle();
+    CHECK(device.inbox.size() + device.answers.size() == 1);
+  }
+  SECTION("subscribes first") {
+    world.Subscribe(device);
+    world.Send(device, "bob", "1", "x");
+    world.Settle();
+    CHECK(SeqsOf(device.inbox) == "1");
+    CHECK(device.answers.empty());
+  }
+  world.Send(device, "bob", "2", "x");
+  world.Settle();
+  CHECK(SeqsOf(device.inbox).ends_with("2"));
+}
+
+TEST_CASE("a copy that is asked for again never overtakes what the device is still to get") {
+  World world({.window = 3, .user_cache_messages = 2});
+  Device& phone = world.Join("alice", "a1");
+  Device& script = world.Connect("alice", "s1");
+  world.Settle();
+  world.Confirm(phone, 0);
+  world.Settle();
+  for (int i = 1; i <= 9; ++i) {
+    world.Send(script, "bob", std::to_string(i), "x");
+    world.Settle();
+  }
+  SECTION("with a full window") {
+    world.Send(phone, "bob", "2", "x");
+    world.Send(phone, "bob", "8", "x");
+    world.Settle();
+    CHECK(SeqsOf(phone.inbox) == "1-3 2");
+    CHECK(phone.answers.empty());
+    for (uint64_t seq : {3, 6, 9}) {
+      world.Confirm(phone, seq);
+      world.Settle();
+    }
+    CHECK(SeqsOf(phone.inbox) == "1-3 2 4-9");
+  }
+  SECTION("while it catches up") {
+    world.Restart();
+    Device& again = world.Join("alice", "a1");
+    world.Send(again, "bob", "8", "x");
+    world.Settle();
+    CHECK(SeqsOf(again.inbox) == "1-3");
+    world.Confirm(again, 3);
+    world.Send(again, "bob", "2", "x");
+    world.Settle();
+    CHECK((SeqsOf(again.inbox) == "1-6 2" || SeqsOf(again.inbox) == "1-3 2 4-6"));
+  }
+  SECTION("before it is known from where it is served") {
+    world.Restart();
+    Device& again = world.Connect("alice", "a1");
+    world.Publish(again, "chat/bob", "x");
+    world.Settle();
+    again.answers.clear();
+    world.Subscribe(again);
+    REQUIRE(world.readers.jobs.size() == 1);  // its cursor
+    world.Send(again, "bob", "2", "x");
+    world.Settle();
+    CHECK(SeqsOf(again.inbox) == "1-3");
+    CHECK(again.answers == Strings{R"({"ok":true,"topic":"chat/bob","id":"2","seq":2})"});
+  }
 }
 
 // References.
