@@ -15,6 +15,14 @@ std::pair<std::string_view, std::string_view> Split(std::string_view topic) {
   return {topic.substr(0, slash), topic.substr(slash + 1)};
 }
 
+// `"topic":"chat/bob",`
+std::string TopicHead(std::string_view topic) {
+  std::string head = "\"topic\":";
+  AppendJsonString(topic, &head);
+  head += ',';
+  return head;
+}
+
 }  // namespace
 
 Engine::Engine(const EngineOptions& options, Env* env, Log* log, Accounts* accounts,
@@ -140,7 +148,8 @@ void Engine::On(Published& published) {
   if (first != "as") return Route(*session, session->user->id, topic, published, "");
   auto [actor, acted] = Split(rest);
   UserId user{actor};
-  Asker asker{session->id, session->user->id, "\"topic\":\"" + published.topic + "\",", "", ""};
+  Asker asker{session->id, session->user->id, TopicHead(topic), published.response_topic,
+              published.correlation};
   if (!session->service) {
     return Refuse(asker, {Code::kDenied, "only a service account may act for others"});
   }
@@ -170,7 +179,7 @@ void Engine::Route(Session& session, const UserId& actor, std::string_view topic
   if (first == "receipt" && rest == actor.str()) {
     return Receipt(session, UserOf(actor), asker, published.payload);
   }
-  asker.head += "\"topic\":\"" + std::string(topic) + "\",";
+  asker.head += TopicHead(topic);
   Refuse(asker, {Code::kDenied, "this topic is not for publishing to"});
 }
 

@@ -15,10 +15,12 @@ constexpr size_t kRidBytesMax = 128;
 // Adds messages to a JSON array until an answer would pass its size.
 class MessageList {
  public:
-  explicit MessageList(size_t bytes_max) : bytes_max_(bytes_max) {}
-  // False where it has no room left (the first one always has).
+  explicit MessageList(size_t bytes_max) : MessageList(bytes_max, SIZE_MAX) {}
+  // … or its first one `first_max`, where that is more.
+  MessageList(size_t bytes_max, size_t first_max) : bytes_max_(bytes_max), first_max_(first_max) {}
+  // False where it has no room left.
   bool Add(Seq seq, std::string_view rest) {
-    if (!text_.empty() && text_.size() + rest.size() + 32 > bytes_max_) return false;
+    if (text_.size() + rest.size() + 32 > (text_.empty() ? first_max_ : bytes_max_)) return false;
     if (!text_.empty()) text_ += ',';
     AppendMessage(seq, rest, &text_);
     return true;
@@ -27,10 +29,14 @@ class MessageList {
 
  private:
   const size_t bytes_max_;
+  const size_t first_max_;
   std::string text_;
 };
 
 constexpr size_t kMessagesBytesMax = kAnswerBytesMax - 1024;  // room for what stands around them
+
+// What one message takes at most; a reaction that makes it more is left out.
+constexpr size_t kMessageBytesMax = kMessagesBytesMax - 256;
 
 void AppendMember(const char* name, uint64_t value, std::string* out) {
   *out += ",\"";
@@ -63,7 +69,7 @@ std::string LatestRest(const MessageRecord& message, const std::vector<LogEntry>
   if (retracted_ms > 0) AppendMember("retracted", static_cast<uint64_t>(retracted_ms), &rest);
   std::string listed;
   for (const auto& [from, body] : reactions) {
-    if (body == "\"\"") continue;
+    if (body == "\"\"" || rest.size() + listed.size() + body.size() > kMessageBytesMax) continue;
     listed +=
         (listed.empty() ? "" : ",") + ("{\"from\":\"" + from.str() + "\",\"body\":" + body + "}");
   }
@@ -328,14 +334,18 @@ void Engine::AskRecent(const Asker& asker, const json&) {
 
 void Engine::AnswerRecent(const Asker& asker, const Recent& recent, Seq head, Lsn needs) {
   std::string listed;
+  size_t left = kMessagesBytesMax;
   for (const Recent::Talk& talk : recent.talks) {
-    MessageList list(kMessagesBytesMax / kRecentTalks - 128);
+    // Its share, and for its newest message whatever is left.
+    MessageList list(kMessagesBytesMax / kRecentTalks - 128, left);
     for (auto entry = talk.messages.rbegin(); entry != talk.messages.rend(); ++entry) {
       if (!list.Add(entry->seq, entry->message->rest)) break;
     }
     listed += (listed.empty() ? "{\"with\":\"" : ",{\"with\":\"") + talk.peer.str() + "\"";
     AppendMember("unread", talk.unread, &listed);
-    listed += ",\"messages\":" + list.Json() + "}";
+    std::string messages = list.Json();
+    left -= std::min(left, messages.size() + 128);
+    listed += ",\"messages\":" + messages + "}";
   }
   std::string members = ",\"conversations\":[" + listed + "]";
   AppendMember("head", head.value(), &members);

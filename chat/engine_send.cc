@@ -31,9 +31,9 @@ void Engine::SentIds::Add(const std::string& id, Sent sent) {
 
 std::string Engine::SendHead(const Sending& sending) const {
   std::string head = sending.asker.head;
-  head += "\"topic\":\"chat/";
-  head += sending.to.str();
-  head += "\",";
+  head += "\"topic\":";
+  AppendJsonString("chat/" + sending.to.str(), &head);
+  head += ",";
   if (!sending.request.id.empty()) {
     head += "\"id\":";
     AppendJsonString(sending.request.id, &head);

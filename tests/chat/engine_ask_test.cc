@@ -454,6 +454,33 @@ TEST_CASE("recent gives the last 5 conversations with their last 15 messages, ne
   CHECK(recent["epoch"] == "e1");
 }
 
+TEST_CASE("recent stays within 256 KiB: each conversation has its share, the latest have more") {
+  Talk talk;
+  for (int i = 1; i <= 3; ++i) {
+    for (const char* peer : {"bob", "carol", "dave", "eve", "frank"}) {
+      talk.Say(peer, "alice", std::to_string(i), std::string(65'000, 'x'));
+    }
+  }
+  json recent = talk.Ask("alice", "recent");
+  CHECK(talk.devices["alice"]->answers.back().size() <= 262'144);
+  std::vector<size_t> counts;
+  for (const json& one : recent["conversations"]) counts.push_back(one["messages"].size());
+  CHECK(counts == std::vector<size_t>{1, 1, 1, 1, 0});
+  CHECK(recent["conversations"][4]["unread"] == 3);
+}
+
+TEST_CASE("a message with long reactions stays within 256 KiB") {
+  Talk talk({.max_body = 200'000});
+  talk.Say("bob", "alice", "m", std::string(190'000, 'x'));
+  const std::string reaction = '"' + std::string(65'000, 'y') + '"';
+  talk.Refer("alice", "bob", "reaction", reaction, "bob", "m");
+  talk.Refer("bob", "alice", "reaction", reaction, "bob", "m");
+  json history = talk.Ask("alice", "history", R"("with":"bob")");
+  CHECK(talk.devices["alice"]->answers.back().size() <= 262'144);
+  REQUIRE(history["messages"].size() == 1);
+  CHECK(history["messages"][0]["reactions"].size() == 1);
+}
+
 // The answer that is kept as messages come must be the one that the store gives.
 TEST_CASE("recent is the same from memory as from the store, after every kind of change") {
   Talk talk;

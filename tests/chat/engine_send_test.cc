@@ -744,5 +744,22 @@ TEST_CASE("nobody but a service account acts for others, and only for who is the
   CHECK(world.log.transactions().empty());
 }
 
+TEST_CASE("whatever stands in a topic, the answer is JSON and goes where the client wants it") {
+  World world;
+  Device& gate = world.Connect("gate", "g1", true);
+  for (const std::string topic :
+       {R"(as/x"y\/chat/bob)", R"(as/bob/"x")", R"(as/bob/chat/"x")", R"(as/bob/ask/"x")"}) {
+    Published published = world.PublishOf(gate, topic, "{}");
+    published.response_topic = "answer/g1/x";
+    published.correlation = "c";
+    world.Turn(published);
+    world.Settle();
+    INFO(topic);
+    CHECK(json::parse(gate.answers.back())["ok"] == false);
+    CHECK(gate.effects.back().response_topic == "answer/g1/x");
+    CHECK(gate.effects.back().correlation == "c");
+  }
+}
+
 }  // namespace
 }  // namespace parley
