@@ -100,13 +100,20 @@ void EngineThread::Run() {
       next_tick = now + kTickEvery;
     }
     engine_->EndTurn();
-    // A slow disk or a slow broker holds the engine back, and the full queue tells the senders.
-    while (Overloaded() && !stopping_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    // A slow disk or a slow broker holds the engine back, and the full queue tells the senders. Not
+    // where the journal has failed: then the way out begins in the queue.
+    while (Overloaded() && !stopping_ && !journal_failed_) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   }
 }
 
 void EngineThread::Failed(Lsn first, Lsn, const Status& why) {
-  PostAlways(Continuation([first, why](Engine& engine) { engine.JournalFailed(first, why); }));
+  journal_failed_ = true;
+  PostAlways(Continuation([this, first, why](Engine& engine) {
+    journal_failed_ = false;
+    engine.JournalFailed(first, why);
+  }));
 }
 
 void EngineThread::StoresChanged() {

@@ -74,6 +74,7 @@ class EngineThread : public Log::Listener {
   std::deque<Command> queue_;
   bool waiting_ = false;
   std::atomic<bool> stopping_ = false;
+  std::atomic<bool> journal_failed_ = false;  // the engine has yet to hear of it
 
   std::mutex lines_mutex_;
   std::vector<std::string> lines_;

@@ -1,0 +1,222 @@
+// The engine on its thread, with its readers: queue, back-pressure, failure, end. What it does with
+// a command is tested without threads (engine_*_test.cc).
+#include "chat/engine_thread.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+
+#include "tests/catch.h"
+#include "tests/chat/world.h"
+
+namespace parley {
+namespace {
+
+constexpr auto kPatience = std::chrono::seconds(60);
+
+// A log that keeps what is appended and commits nothing by itself. Its Append can be held.
+class HeldLog : public Log {
+ public:
+  void Append(std::vector<Transaction> batch) override {
+    std::unique_lock lock(mutex_);
+    next_lsn_ = batch.back().lsn.Next();
+    appended_ += batch.size();
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return !held_; });
+  }
+  Lsn next_lsn() const override {
+    std::lock_guard lock(mutex_);
+    return next_lsn_;
+  }
+  void Resume() override {
+    std::lock_guard lock(mutex_);
+    next_lsn_ = Lsn(1);
+    resumed_ = true;
+    changed_.notify_all();
+  }
+  size_t backlog_bytes() const override { return backlog; }
+  bool journal_ok() const override { return true; }
+  bool store_ok(const UserId&) const override { return true; }
+  Status WaitApplied(const UserId&, Lsn) override { return {}; }
+  Result<std::shared_ptr<const MessageStore>> store(const UserId& user) const override {
+    return std::shared_ptr<const MessageStore>(std::make_shared<ModelStore>(user));
+  }
+  Status ReplayDeadLetters() override { return {}; }
+  LogFigures figures() const override { return {}; }
+  const std::string& epoch() const override { return epoch_; }
+
+  void Hold(bool held) {
+    std::lock_guard lock(mutex_);
+    held_ = held;
+    changed_.notify_all();
+  }
+  bool AwaitAppended(size_t count) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kPatience, [&] { return appended_ >= count; });
+  }
+  bool AwaitResumed() {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kPatience, [&] { return resumed_; });
+  }
+  size_t appended() const {
+    std::lock_guard lock(mutex_);
+    return appended_;
+  }
+
+  std::atomic<size_t> backlog = 0;
+
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  Lsn next_lsn_{1};
+  size_t appended_ = 0;
+  bool held_ = false;
+  bool resumed_ = false;
+  std::string epoch_ = "e1";
+};
+
+class Running {
+ public:
+  explicit Running(const EngineThread::Options& options = {})
+      : thread_(options, &env_, &accounts_, &release) {
+    accounts_.users = {"alice", "bob"};
+    thread_.Start(&log);
+    thread_.PostAlways(Connected{1, UserId("alice"), DeviceId("a1"), KeyName(), false});
+  }
+  // Alice and bob are in memory: a message needs no read from now on.
+  void Warm() {
+    REQUIRE(thread_.Post(Message()));
+    REQUIRE(log.AwaitAppended(1));
+  }
+  static Published Message() {
+    Published published;
+    published.session = 1;
+    published.topic = "chat/bob";
+    published.payload = "x";
+    return published;
+  }
+  // Posts messages until the queue is full.
+  size_t Fill() {
+    size_t posted = 0;
+    while (thread_.Post(Message())) ++posted;
+    return posted;
+  }
+  EngineThread& thread() { return thread_; }
+  // What is released, once there are `count` effects or more.
+  std::vector<Effect> Take(size_t count) {
+    std::vector<Effect> effects;
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    while (effects.size() < count && std::chrono::steady_clock::now() < deadline) {
+      release.Take(SIZE_MAX, &effects);
+      std::this_thread::yield();
+    }
+    return effects;
+  }
+
+  HeldLog log;
+  Release release{[] {}};
+
+ private:
+  TestEnv env_;
+  FakeAccounts accounts_;
+  EngineThread thread_;
+};
+
+TEST_CASE("commands go through the thread, its readers and the log, in order") {
+  Running running;
+  for (int i = 0; i < 100; ++i) REQUIRE(running.thread().Post(Running::Message()));
+  REQUIRE(running.log.AwaitAppended(100));
+  running.thread().Committed(Lsn(100));
+  auto effects = running.Take(100);
+  REQUIRE(effects.size() == 100);
+  for (size_t i = 0; i < effects.size(); ++i) {
+    CHECK(effects[i].payload.ends_with("\"seq\":" + std::to_string(i + 1) + "}"));
+  }
+  CHECK(running.thread().figures().commands >= 100);
+}
+
+TEST_CASE("a full queue refuses what a client can send again, and never who comes and goes") {
+  EngineThread::Options options;
+  options.queue_max = 50;
+  Running running(options);
+  running.log.Hold(true);
+  REQUIRE(running.thread().Post(Running::Message()));
+  REQUIRE(running.log.AwaitAppended(1));  // the engine stands in Append
+  CHECK(running.Fill() == 50);
+  CHECK(running.thread().figures().refused_busy == 1);
+  running.thread().PostAlways(Disconnected{1});
+  running.log.Hold(false);
+  CHECK(running.log.AwaitAppended(51));
+}
+
+TEST_CASE("a backlog of the journal's holds the engine back until it is gone") {
+  EngineThread::Options options;
+  options.queue_max = 10;
+  options.backlog_bytes_max = 1000;
+  Running running(options);
+  running.Warm();
+  running.log.backlog = 1001;
+  // At most one turn more is begun; then the queue fills, and what is in it stays there.
+  size_t posted = 1;
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  do {
+    posted += running.Fill();
+  } while (running.log.appended() != posted - 10 && std::chrono::steady_clock::now() < deadline);
+  const size_t appended = running.log.appended();
+  CHECK(appended == posted - 10);
+  CHECK(running.Fill() == 0);
+  running.log.backlog = 0;
+  CHECK(running.log.AwaitAppended(appended + 1));
+}
+
+TEST_CASE("publishes that nobody takes hold the engine back until they are taken") {
+  EngineThread::Options options;
+  options.queue_max = 10;
+  options.effects_max = 20;
+  Running running(options);
+  running.thread().Committed(Lsn(1'000'000));
+  running.Warm();
+  while (running.release.size() <= 20) running.thread().Post(Running::Message());
+  while (running.Fill() > 0) continue;
+  const size_t appended = running.log.appended();
+  CHECK(running.Take(20).size() >= 20);
+  CHECK(running.log.AwaitAppended(appended + 1));
+}
+
+TEST_CASE("a failure of the journal reaches an engine that is held back") {
+  EngineThread::Options options;
+  options.queue_max = 10;
+  options.effects_max = 20;
+  Running running(options);
+  running.Warm();
+  // Nothing is committed: what is held holds the engine back.
+  while (running.release.size() <= 20) running.thread().Post(Running::Message());
+  while (running.Fill() > 0) continue;
+  running.thread().Failed(Lsn(1), Lsn(100), {Code::kIoError, "no space left"});
+  REQUIRE(running.log.AwaitResumed());
+  auto effects = running.Take(21);
+  CHECK(effects.size() >= 21);
+  CHECK(effects[0].payload.find("\"unavailable\"") != std::string::npos);
+}
+
+TEST_CASE("stopping finishes what is queued") {
+  Running running;
+  running.Warm();
+  running.log.Hold(true);
+  for (int i = 0; i < 1000; ++i) REQUIRE(running.thread().Post(Running::Message()));
+  std::jthread opener([&] { running.log.Hold(false); });
+  running.thread().Stop();
+  CHECK(running.log.appended() == 1001);
+}
+
+TEST_CASE("lines for the broker's log are taken once, and of very many the first") {
+  Running running;
+  for (int i = 0; i < 2000; ++i) running.thread().LogLine("line " + std::to_string(i));
+  auto lines = running.thread().TakeLines();
+  CHECK(lines.size() == 1000);
+  CHECK(lines.front() == "line 0");
+  CHECK(running.thread().TakeLines().empty());
+}
+
+}  // namespace
+}  // namespace parley
