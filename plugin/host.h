@@ -88,7 +88,8 @@ class Host {
   // inbound.cc
   int Recheck(const Who& who);
   void StartSession(mosquitto* client, Who who, const LoginResult& login);
-  void Welcome(Session& session, const Account& account);
+  void Introduce(const Session& session);
+  void Welcome(Session& session);
   void EndSessions(const UserId& user);
   bool ClientIdAllowed(std::string_view client_id, const UserId& user, std::string* why);
   int AclWrite(Session& session, const mosquitto_evt_acl_check& event);
@@ -103,6 +104,7 @@ class Host {
   void FirstTick();
   void TakeVerdicts();
   void DeliverEffects();
+  void Hold(Session& session, Effect effect);
   void Deliver(const Session& session, const Effect& effect);
   void PublishTo(const Session& session, const std::string& topic, void* payload, size_t bytes,
                  int qos, const std::string& correlation);

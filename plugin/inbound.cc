@@ -88,27 +88,30 @@ void Host::StartSession(mosquitto* client, Who who, const LoginResult& login) {
   bool clean = mosquitto_client_clean_session(client);
   bool pending = login.kind == LoginResult::Kind::kPending;
   who.role = login.control ? Role::kAdmin : login.account.role;
+  if (pending) {
+    auto account = directory_->Find(who.user);
+    who.role = account && account->role == Role::kService ? Role::kService : Role::kUser;
+  }
   Session& session = sessions_.Add(client, std::move(who), !clean, env_->NowMs() / 1000);
   figures_.sessions = sessions_.size();
   // An MQTT 5 session can last after a clean start too: its expiry can't be read here.
   session.lasting = !clean || mosquitto_client_protocol_version(client) == kProtocolMqtt5;
   session.expires_s = login.expires_s;
   if (pending) {
-    session.held = std::make_unique<HeldCommands>();
+    session.held = std::make_unique<Held>();
     session.held->ticket = login.ticket;
-    return;
+  } else {
+    ++figures_.logins;
   }
-  Welcome(session, login.account);
+  Introduce(session);
 }
 
-// The session is verified: the engine learns of it, and of what it is subscribed to.
-void Host::Welcome(Session& session, const Account& account) {
-  ++figures_.logins;
+// The engine learns of the session, and of what it is subscribed to.
+void Host::Introduce(const Session& session) {
   Connected connected;
   connected.session = session.id;
   connected.user = session.who.user;
   connected.device = session.who.device;
-  connected.key = account.key;
   connected.service = session.who.role == Role::kService;
   engine_->PostAlways(std::move(connected));
   for (size_t i = 0; i < kChannels; ++i) {
@@ -116,9 +119,14 @@ void Host::Welcome(Session& session, const Account& account) {
       engine_->PostAlways(Subscribed{session.id, static_cast<Channel>(i)});
     }
   }
+}
+
+// Its password was right: what waited on either side goes on.
+void Host::Welcome(Session& session) {
+  ++figures_.logins;
   auto held = std::move(session.held);
-  if (!held) return;
   for (Command& command : held->commands) engine_->PostAlways(std::move(command));
+  for (const Effect& effect : held->effects) Deliver(session, effect);
 }
 
 void Host::TakeVerdicts() {
@@ -130,7 +138,7 @@ void Host::TakeVerdicts() {
     if (pending == nullptr) continue;  // it went away meanwhile
     if (verdict.result.kind == LoginResult::Kind::kAccepted) {
       pending->who.role = verdict.result.account.role;
-      Welcome(*pending, verdict.result.account);
+      Welcome(*pending);
       continue;
     }
     ++figures_.refused_login;
@@ -192,7 +200,7 @@ int Host::AclSubscribe(Session& session, const mosquitto_evt_acl_check& event) {
   }
   if (subscription->admin) return MOSQ_ERR_SUCCESS;
   session.qos[static_cast<size_t>(subscription->channel)] = static_cast<int8_t>(event.qos);
-  if (!session.held) engine_->PostAlways(Subscribed{session.id, subscription->channel});
+  engine_->PostAlways(Subscribed{session.id, subscription->channel});
   return MOSQ_ERR_SUCCESS;
 }
 
@@ -200,7 +208,7 @@ int Host::AclUnsubscribe(Session& session, std::string_view topic) {
   auto subscription = MaySubscribe(session.who, topic);
   if (!subscription || subscription->admin) return MOSQ_ERR_SUCCESS;  // it has none such to lose
   session.qos[static_cast<size_t>(subscription->channel)] = kNotSubscribed;
-  if (!session.held) engine_->PostAlways(Unsubscribed{session.id, subscription->channel});
+  engine_->PostAlways(Unsubscribed{session.id, subscription->channel});
   return MOSQ_ERR_SUCCESS;
 }
 
@@ -269,7 +277,7 @@ Status Host::ReadProperties(const Session& session, const mosquitto_property* pr
 void Host::Pass(Session& session, Command command) {
   const auto& published = std::get<Published>(command);
   if (session.held) {
-    HeldCommands& held = *session.held;
+    Held& held = *session.held;
     held.bytes += published.payload.size();
     if (held.commands.size() >= kHeldCommandsMax || held.bytes > kHeldBytesMax) {
       return RefuseTopic(session, published.topic, Busy());

@@ -7,7 +7,8 @@
 namespace parley {
 namespace {
 
-constexpr int kAnswerQos = 1;  // where the device subscribed to no answers itself
+constexpr size_t kHeldEffectsMax = 1000;  // for a session whose password is being verified
+constexpr int kAnswerQos = 1;             // where the device subscribed to no answers itself
 
 // Takes a payload of that size that the broker will own.
 char* NewPayload(size_t bytes) { return static_cast<char*>(mosquitto_malloc(bytes)); }
@@ -58,8 +59,14 @@ void Host::OnTick(mosquitto_evt_tick* event) {
 void Host::DeliverEffects() {
   bool more = release_.Take(options_.tick_deliveries_max, &taken_);
   bool any = !taken_.empty();
-  for (const Effect& effect : taken_) {
-    if (const Session* session = sessions_.Find(effect.session)) Deliver(*session, effect);
+  for (Effect& effect : taken_) {
+    Session* session = sessions_.Find(effect.session);
+    if (session == nullptr) continue;
+    if (session->held) {
+      Hold(*session, std::move(effect));
+    } else {
+      Deliver(*session, effect);
+    }
   }
   taken_.clear();
   if (any) ++figures_.wakes;
@@ -68,6 +75,14 @@ void Host::DeliverEffects() {
   more = more || any;
 #endif
   if (more) wake_.Signal();
+}
+
+// Nothing leaves before the password is verified. One for whom too much waits comes again.
+void Host::Hold(Session& session, Effect effect) {
+  session.held->effects.push_back(std::move(effect));
+  if (session.held->effects.size() != kHeldEffectsMax) return;
+  std::string client_id = session.who.device.str();
+  mosquitto_kick_client_by_clientid(client_id.c_str(), false);
 }
 
 void Host::Deliver(const Session& session, const Effect& effect) {

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "chat/command.h"
+#include "chat/effect.h"
 #include "plugin/access.h"
 
 struct mosquitto;
@@ -31,11 +32,12 @@ inline constexpr size_t kChannels = 5;
 inline constexpr int8_t kNotSubscribed = -1;
 using ChannelQos = std::array<int8_t, kChannels>;  // by Channel
 
-// Commands of a session whose password is still being checked.
-struct HeldCommands {
+// What a session whose password is still being checked sent, and what waits to be sent to it.
+struct Held {
   uint64_t ticket = 0;
   std::vector<Command> commands;
-  size_t bytes = 0;
+  size_t bytes = 0;  // of the commands
+  std::vector<Effect> effects;
 };
 
 struct Session {
@@ -44,7 +46,7 @@ struct Session {
   int64_t expires_s = 0;  // its token's end; 0: none
   bool lasting = false;   // the broker may keep it after the connection
   ChannelQos qos;
-  std::unique_ptr<HeldCommands> held;  // set: not yet verified
+  std::unique_ptr<Held> held;  // set: not yet verified
 };
 
 class Sessions {
