@@ -111,6 +111,8 @@ void Engine::On(Connected& connected) {
 void Engine::On(Disconnected& disconnected) {
   Session* session = FindSession(disconnected.session);
   if (session == nullptr) return;
+  session->gone = true;
+  if (session->receipts_waiting > 0) return;  // what it confirmed before it left counts
   User& user = *session->user;
   std::erase(user.sessions, session);
   std::erase_if(user.waiting_syncs, [&](const auto& w) { return w.asker.session == session->id; });

@@ -178,17 +178,23 @@ void Engine::Receipt(Session& session, User& user, const Asker& asker, std::stri
     status = {Code::kBadRequest, "a receipt holds 'delivered', 'read' or both"};
   }
   if (!status.ok()) return Refuse(named, status);
-  auto take = [this, id = session.id, it = &user, named, delivered, read](const Status& loaded) {
-    if (!loaded.ok()) return Refuse(named, loaded);
+  // A gateway that confirms for somebody is no device of theirs.
+  bool own = session.user == &user;
+  ++session.receipts_waiting;
+  auto done = [this, id = session.id, it = &user, own, named, delivered,
+               read](const Status& cursor) {
     Session* device = FindSession(id);
-    // A gateway that confirms for somebody is no device of theirs.
-    if (device == nullptr || device->user != it) {
-      return TakeReceipt(nullptr, *it, named, Seq(delivered), Seq(read));
+    if (cursor.ok()) {
+      TakeReceipt(own ? device : nullptr, *it, named, Seq(delivered), Seq(read));
+    } else {
+      Refuse(named, cursor);
     }
-    LoadCursor(*device, [=, this](Session& session_now, const Status& cursor) {
-      if (!cursor.ok()) return Refuse(named, cursor);
-      TakeReceipt(&session_now, *it, named, Seq(delivered), Seq(read));
-    });
+    Disconnected left{id};
+    if (--device->receipts_waiting == 0 && device->gone) On(left);
+  };
+  auto take = [this, id = session.id, own, done](const Status& loaded) {
+    if (!loaded.ok() || !own) return done(loaded);
+    LoadCursor(*FindSession(id), [done](Session&, const Status& cursor) { done(cursor); });
   };
   if (Load(user, false, take) == Ready::kNow) take(Status());
 }

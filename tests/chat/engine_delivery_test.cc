@@ -62,6 +62,20 @@ TEST_CASE("a device that confirmed 0 gets the whole log") {
   CHECK(SeqsOf(bob.inbox) == "1-3");
 }
 
+TEST_CASE("what a device confirmed counts although it leaves at once") {
+  World world;
+  SendMany(world, "alice", "bob", 3);
+  world.Restart();  // nobody is in memory
+  Device& script = world.Connect("bob", "b1");
+  world.Confirm(script, 2);
+  world.Leave(script);
+  world.Settle();
+  CHECK(world.engine->sessions() == 0);
+  Device& bob = world.Join("bob", "b1");
+  world.Settle();
+  CHECK(SeqsOf(bob.inbox) == "3");
+}
+
 TEST_CASE("a cursor belongs to the user's device: another's of the same name has none") {
   World world;
   SendMany(world, "alice", "bob", 3);
