@@ -238,6 +238,11 @@ void Engine::StartLoad(User& user, bool with_sent) {
         it->floor = tail.floor;
         it->delivered = tail.delivered;
         it->read = tail.read;
+        // Before anybody is numbered on it: what was taken back was not sent.
+        for (Session* session : it->sessions) {
+          session->sent = std::min(session->sent, tail.last);
+          session->acked = std::min(session->acked, tail.last);
+        }
       }
       if (with_sent) {
         it->sent_state = Loaded::kYes;

@@ -12,7 +12,7 @@ namespace parley {
 
 void Engine::StartDelivery(Session& session) {
   session.delivery = Session::Delivery::kStarting;
-  session.placed = false;
+  session.placed = session.started = false;
   uint32_t start = ++session.start;
   User* user = session.user;
   auto with_tail = [this, id = session.id, start](const Status& status) {
@@ -68,15 +68,14 @@ void Engine::LoadCursor(Session& session, OnCursor then) {
 void Engine::Restart(Session& session) {
   session.cursor_loaded = false;
   if (session.delivery == Session::Delivery::kOff) return;
-  if (!session.started) return StartDelivery(session);
+  if (!session.placed) return StartDelivery(session);
   uint32_t start = ++session.start;
-  session.delivery = Session::Delivery::kReading;
+  session.delivery = session.started ? Session::Delivery::kReading : Session::Delivery::kStarting;
   auto with_tail = [this, id = session.id, start](const Status& status) {
     Session* it = FindSession(id);
     if (it == nullptr || it->start != start) return;
     if (!status.ok()) return DeliveryFailed(*it, status);
-    it->sent = std::min(it->sent, it->user->last);
-    it->acked = std::min(it->acked, it->user->last);
+    if (!it->started) return StartAt(*it, it->sent);
     it->delivery = Session::Delivery::kLive;
     Pump(*it);
   };

@@ -97,7 +97,7 @@ class FakeLog : public Log {
 
   // Commits up to `batches` of what is queued.
   void Commit(size_t batches = SIZE_MAX) {
-    for (; batches > 0 && !queue_.empty(); --batches) {
+    for (; batches > 0 && !queue_.empty() && !stuck_; --batches) {
       for (Transaction& transaction : queue_.front()) committed_.push_back(std::move(transaction));
       queue_.pop_front();
       on_committed(committed());
