@@ -326,6 +326,12 @@ int Broker::StartRefused() {
   return *code;
 }
 
+void Broker::StartAndKill(milliseconds after) {
+  Spawn();
+  std::this_thread::sleep_for(after);
+  Kill();
+}
+
 void Broker::Stop() {
   Signal(SIGTERM);
   const auto code = AwaitExit(kExitDeadline);

@@ -60,6 +60,8 @@ class Broker {
   // For a start that must be refused: waits until the broker has ended by itself and returns its
   // exit code.
   int StartRefused();
+  // Starts it and kills it so soon that it may not have answered yet.
+  void StartAndKill(std::chrono::milliseconds after);
   // SIGTERM; waits for the end and throws unless it exits with 0.
   void Stop();
   // SIGKILL.
