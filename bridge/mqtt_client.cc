@@ -45,7 +45,7 @@ struct MqttClient::Paho {
       lost = true;
       changed.notify_all();
     });
-    client.set_message_callback([this](mqtt::const_message_ptr message) {
+    client.set_message_callback([this](const mqtt::const_message_ptr& message) {
       std::lock_guard lock(mutex);
       messages.push_back({message->get_topic(), message->to_string()});
       changed.notify_all();
