@@ -155,14 +155,15 @@ class CrashTest {
 void RunAndCheck(const std::map<std::string, std::string>& options, unsigned kills) {
   const unsigned seed = FromEnvironment("PARLEY_CRASH_SEED", std::random_device{}());
   INFO("seed " << seed << ", " << kills << " kills");
+  std::cout << "seed " << seed << ": " << kills << " kills" << std::flush;
   BrokerConfig config;
   config.options = options;
   config.options["plugin_opt_journal_segment_bytes"] = "1048576";  // many of them
   CrashTest test(config, seed);
   test.Run(kills);
   test.Check();
-  std::cout << "seed " << seed << ": " << kills << " kills, " << test.ledger().stored()
-            << " messages stored, " << test.ledger().sent_again() << " sent again\n";
+  std::cout << ", " << test.ledger().stored() << " messages stored, " << test.ledger().sent_again()
+            << " sent again\n";
   for (const std::string& contradiction : test.ledger().contradictions()) {
     UNSCOPED_INFO(contradiction);
   }
