@@ -39,7 +39,7 @@ Status SetDurability(std::string_view text, Options* options) {
     options->log.durability = Durability::kOs;
   } else if (text.starts_with("interval ")) {
     auto ms = Number(text.substr(9), 1, 60'000);
-    if (!ms) return {Code::kBadRequest, "interval " + ms.error().message() + " ms"};
+    if (!ms) return {Code::kBadRequest, "takes interval <ms>, where <ms> " + ms.error().message()};
     options->log.durability = Durability::kInterval;
     options->log.interval_ms = static_cast<int64_t>(*ms);
   } else {

@@ -1,0 +1,137 @@
+#include "plugin/access.h"
+
+#include <map>
+
+#include "tests/catch.h"
+
+namespace parley {
+namespace {
+
+const Who kAlice{UserId("alice"), DeviceId("alice:phone"), Role::kUser};
+const Who kGateway{UserId("gate"), DeviceId("gate:1"), Role::kService};
+const Who kAdmin{UserId("root"), DeviceId("root:1"), Role::kAdmin};
+
+TEST_CASE("who may publish to what") {
+  const std::vector<std::string> everybody = {"chat/bob", "chat/alice", "chat/1001", "ask/sync"};
+  for (const std::string& topic : everybody) {
+    CAPTURE(topic);
+    for (const Who& who : {kAlice, kGateway, kAdmin}) CHECK(MayPublish(who, topic).has_value());
+  }
+  CHECK(*MayPublish(kAlice, "receipt/alice") == PublishKind::kCommand);
+  CHECK(*MayPublish(kAlice, "presence/alice") == PublishKind::kConsumed);
+  CHECK(*MayPublish(kGateway, "as/bob/chat/carol") == PublishKind::kCommand);
+  CHECK(*MayPublish(kAdmin, "$CONTROL/parley/v1") == PublishKind::kControl);
+}
+
+TEST_CASE("what nobody, or only others, may publish to") {
+  const std::vector<std::string> topics = {"",
+                                           "chat",
+                                           "chat/",
+                                           "chat/Bob",
+                                           "chat/bob/x",
+                                           "Chat/bob",
+                                           "/chat/bob",
+                                           "receipt/bob",
+                                           "receipt/",
+                                           "presence/bob",
+                                           "answer/alice:phone",
+                                           "group/ubuntu",
+                                           "typing/group/ubuntu",
+                                           "as/bob/chat/carol",
+                                           "push/done",
+                                           "$SYS/x",
+                                           "$CONTROL/parley/v1",
+                                           "$CONTROL/parley/v1/response",
+                                           "$share/g/chat/bob",
+                                           "anything"};
+  for (const std::string& topic : topics) {
+    CAPTURE(topic);
+    const auto kind = MayPublish(kAlice, topic);
+    REQUIRE_FALSE(kind);
+    CHECK(kind.error().code() == Code::kDenied);
+    CHECK_FALSE(kind.error().message().empty());
+  }
+}
+
+TEST_CASE("who may subscribe to what") {
+  const std::map<std::string, Channel> own = {
+      {"chat/alice", Channel::kInbox},          {"receipt/alice", Channel::kReceipt},
+      {"presence/alice", Channel::kPresence},   {"typing/alice", Channel::kTyping},
+      {"answer/alice:phone", Channel::kAnswer}, {"answer/alice:phone/#", Channel::kAnswer}};
+  for (const auto& [filter, channel] : own) {
+    CAPTURE(filter);
+    const auto subscription = MaySubscribe(kAlice, filter);
+    REQUIRE(subscription);
+    CHECK_FALSE(subscription->admin);
+    CHECK(subscription->channel == channel);
+    CHECK_FALSE(MaySubscribe(kAdmin, filter));
+  }
+  const std::vector<std::string> admins = {"$SYS/#", "$SYS/broker/parley/#",
+                                           "$CONTROL/parley/v1/response"};
+  for (const std::string& filter : admins) {
+    CAPTURE(filter);
+    CHECK(MaySubscribe(kAdmin, filter).has_value());
+    CHECK_FALSE(MaySubscribe(kAlice, filter));
+    CHECK_FALSE(MaySubscribe(kGateway, filter));
+  }
+}
+
+TEST_CASE("what nobody may subscribe to") {
+  const std::vector<std::string> filters = {"#",
+                                            "+/alice",
+                                            "chat/#",
+                                            "chat/+",
+                                            "chat/alice/#",
+                                            "chat/bob",
+                                            "chat",
+                                            "receipt/bob",
+                                            "ask/sync",
+                                            "group/ubuntu",
+                                            "answer/#",
+                                            "answer/bob:phone",
+                                            "answer/alice:phone2",
+                                            "answer/alice:phone/+",
+                                            "$share/g/chat/alice",
+                                            "$share/g/chat/bob",
+                                            "as/alice/#",
+                                            "$CONTROL/#",
+                                            "$hat/bob"};
+  for (const std::string& filter : filters) {
+    CAPTURE(filter);
+    for (const Who& who : {kAlice, kAdmin}) CHECK_FALSE(MaySubscribe(who, filter));
+  }
+}
+
+TEST_CASE("the broker itself delivers nothing but figures to admins") {
+  for (const std::string topic : {"chat/alice", "receipt/alice", "answer/alice:phone", "$SYS/x"}) {
+    CAPTURE(topic);
+    CHECK_FALSE(MayReceive(kAlice, topic));
+  }
+  CHECK(MayReceive(kAdmin, "$SYS/broker/uptime"));
+  CHECK_FALSE(MayReceive(kAdmin, "chat/root"));
+}
+
+TEST_CASE("a client id with a colon belongs to its user") {
+  const UserId alice("alice");
+  for (const std::string id : {"alice:phone", "phone", "", "alice:", "alice:a:b", "auto-1"}) {
+    CAPTURE(id);
+    CHECK(CheckClientId(id, alice).ok());
+  }
+  for (const std::string id : {"bob:phone", ":phone", "alice2:phone", "a/b", "a+b", "a#b"}) {
+    CAPTURE(id);
+    CHECK_FALSE(CheckClientId(id, alice).ok());
+  }
+}
+
+TEST_CASE("an answer goes to the device's own topic or below it") {
+  CHECK(MayAnswerTo(kAlice, "answer/alice:phone"));
+  CHECK(MayAnswerTo(kAlice, "answer/alice:phone/x/y"));
+  for (const std::string topic : {"answer/alice:phone2", "answer/bob:phone", "chat/bob", "answer/",
+                                  "answer/alice:phone/#", "answer/alice:phone/+", "$SYS/x"}) {
+    CAPTURE(topic);
+    CHECK_FALSE(MayAnswerTo(kAlice, topic));
+  }
+}
+
+}  // namespace
+}  // namespace parley
