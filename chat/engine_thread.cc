@@ -2,6 +2,8 @@
 
 #include <chrono>
 
+#include "storage/thread_name.h"
+
 namespace parley {
 namespace {
 
@@ -67,6 +69,7 @@ bool EngineThread::Overloaded() const {
 }
 
 void EngineThread::Run() {
+  NameThread("parley-engine");
   std::deque<Command> turn;
   auto next_tick = std::chrono::steady_clock::now() + kTickEvery;
   for (;;) {

@@ -1,5 +1,7 @@
 #include "chat/readers.h"
 
+#include "storage/thread_name.h"
+
 namespace parley {
 
 ReaderPool::ReaderPool(int threads, std::function<void(Continuation)> deliver)
@@ -29,6 +31,7 @@ size_t ReaderPool::queued() const {
 }
 
 void ReaderPool::Run() {
+  NameThread("parley-reader");
   std::unique_lock lock(mutex_);
   for (;;) {
     ready_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });

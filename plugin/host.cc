@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "storage/thread_name.h"
+
 namespace parley {
 namespace {
 
@@ -33,6 +35,7 @@ bool DirectoryThread::Post(std::function<void()> job) {
 }
 
 void DirectoryThread::Run() {
+  NameThread("parley-accounts");
   std::unique_lock lock(mutex_);
   for (;;) {
     ready_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });

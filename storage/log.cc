@@ -18,6 +18,7 @@
 #include "storage/leveldb_store.h"
 #include "storage/shard_map.h"
 #include "storage/store_writer.h"
+#include "storage/thread_name.h"
 
 namespace parley {
 namespace {
@@ -477,6 +478,7 @@ LogFigures LogImpl::figures() const {
 // ---- The committer
 
 void LogImpl::RunCommitter() {
+  NameThread("parley-commit");
   while (auto group = TakeGroup()) {
     if (*group) CommitGroup(*group);
     if (journal_->uncertain()) return;  // the log stops before it is known
@@ -654,6 +656,8 @@ void LogImpl::WakeKeeper() {
 }
 
 void LogImpl::RunKeeper() {
+  NameThread("parley-keeper");
+  WorkInBackground();
   std::unique_lock lock(keeper_mutex_);
   while (true) {
     keeper_work_.wait(lock, [&] { return keeper_wanted_ || keeper_stop_; });

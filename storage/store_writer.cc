@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "storage/thread_name.h"
+
 namespace parley {
 namespace {
 
@@ -139,6 +141,8 @@ uint64_t StoreWriter::letters() const {
 // ---- The writer's thread: up
 
 void StoreWriter::Run() {
+  NameThread("parley-store");
+  WorkInBackground();
   while (WaitForWork()) TakeTurn();
   if (!down()) SyncStore(pushed_);
 }
