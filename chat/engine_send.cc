@@ -233,8 +233,8 @@ bool Engine::WillDeliver(const Session& session, Seq seq) const {
 void Engine::OutcomeAgain(User& sender, const Sending& sending, const SentIds::Sent& sent) {
   Session* session = FindSession(sending.asker.session);
   if (session == nullptr) return;
-  bool had = session->user == &sender && session->delivery > Session::Delivery::kStarting &&
-             sent.seq <= session->sent;
+  bool had = session->user == &sender && session->delivery >= Session::Delivery::kStarting &&
+             session->placed && sent.seq <= session->sent;
   if (!had) return EmitOutcome(sender, sending, sent);
   if (const CachedEntry* entry = InCache(sender, sent.seq)) {
     Effect& effect = Emit(session->id, Channel::kInbox);

@@ -453,7 +453,7 @@ TEST_CASE("MQTT 5: a response topic that is not one's own is not honoured") {
   Device mallory = Server().OpenDeaf(Server().NewUser("mallory"), {.version = 5});
   for (const std::string& topic :
        {victim.answers(), victim.inbox(), "answer/" + mallory.user(), mallory.answers() + "x",
-        std::string("$SYS/x"), mallory.answers() + "/#", std::string("elsewhere")}) {
+        std::string("$SYS/x"), std::string("elsewhere")}) {
     CAPTURE(topic);
     MqttPublish options;
     options.response_topic = topic;
