@@ -108,8 +108,8 @@ class Engine {
     User* user = nullptr;
     DeviceId device;
     bool service = false;
-    bool inbox = false;     // subscribed to chat/<me>
-    bool receipts = false;  // … to receipt/<me>
+    bool inbox = false;             // subscribed to chat/<me>
+    bool receipts = false;          // … to receipt/<me>
     uint32_t receipts_waiting = 0;  // of it, for a read; meanwhile it stays
     bool gone = false;              // disconnected
     // Delivery to this device. `sent` is the last number that was put on its way.

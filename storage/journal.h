@@ -153,7 +153,7 @@ class Journal {
 
   mutable std::mutex mutex_;
   std::vector<Segment> segments_;  // ascending; the last one is written to
-  bool has_spare_ = false;  // set by the keeper when there is one, reset by the committer
+  bool has_spare_ = false;         // set by the keeper when there is one, reset by the committer
   bool half_full_ = false;
 };
 
