@@ -379,6 +379,8 @@ void Engine::Refuse(const Asker& asker, const Status& status, int64_t retry_afte
 
 void Engine::JournalFailed(Lsn first, const Status& why) {
   EndTurn();
+  // The file and the system's words are the operator's, in the log.
+  const Status told(why.code(), "the store can't be written now; try again later");
   // Senders learn that their message was not stored; what tells of it to others is dropped; what
   // tells of nothing that failed goes out.
   std::vector<Effect> kept;
@@ -388,7 +390,7 @@ void Engine::JournalFailed(Lsn first, const Status& why) {
     } else if (!effect.failure_head.empty()) {
       effect.channel = Channel::kAnswer;
       effect.rest.reset();
-      effect.payload = ErrorAnswer(effect.failure_head, why);
+      effect.payload = ErrorAnswer(effect.failure_head, told);
       kept.push_back(std::move(effect));
     }
   }
@@ -400,7 +402,7 @@ void Engine::JournalFailed(Lsn first, const Status& why) {
     Unload(*user);
     // What was numbered is gone: deliveries go on from what the log holds.
     for (Session* session : user->sessions) {
-      if (session->receipt_lsn >= first) RefuseReceipt(*session, why);
+      if (session->receipt_lsn >= first) RefuseReceipt(*session, told);
       Restart(*session);
     }
   }
