@@ -11,6 +11,7 @@
 #include <cassert>
 #include <mutex>
 #include <shared_mutex>
+#include <unordered_map>
 
 #include "storage/env.h"
 #include "storage/keys.h"
@@ -92,6 +93,12 @@ class BatchWriter {
     }
   }
 
+  // After the last record: one entry for each conversation, however much was said in it.
+  void Finish() {
+    for (const auto& [key, seq] : newest_) Put(key, Number(seq));
+    newest_.clear();
+  }
+
  private:
   static bool Refers(const MessageRecord& message) {
     return message.type != MessageType::kMessage && message.ref.has_value();
@@ -104,7 +111,7 @@ class BatchWriter {
     char index = static_cast<char>(direction | static_cast<uint8_t>(message.type));
     Put(keys::Log(user, seq), value_);
     Put(keys::Conversation(user, peer, seq), {&index, 1});
-    Put(keys::Peer(user, peer), Number(seq));
+    newest_[keys::Peer(user, peer)] = seq;  // ascending: the last one counts
   }
   void Referring(const UserId& user, Seq target, Seq seq) {
     if (target != Seq()) Put(keys::Referring(user, target, seq), {});
@@ -119,6 +126,7 @@ class BatchWriter {
   const std::function<bool(const UserId&)>& mine_;
   leveldb::WriteBatch* batch_;
   std::string value_;
+  std::unordered_map<std::string, Seq> newest_;  // by the key of a conversation
 };
 
 // The entries of one prefix, in their order.
@@ -241,6 +249,7 @@ class LevelDbStoreImpl : public LevelDbStore {
       for (const Record& record : transaction->records) std::visit(writer, record);
       applied = transaction->lsn;
     }
+    writer.Finish();
     if (applied == applied_.load()) return Status();
     std::string number;
     keys::PutNumber(applied.value(), &number);

@@ -10,7 +10,7 @@ namespace {
 
 // How long work may gather before it is applied: it is durable already, and larger batches and
 // fewer wake-ups are cheaper. Whoever waits for it doesn't wait for this.
-constexpr std::chrono::milliseconds kGather(5);
+constexpr std::chrono::milliseconds kGather(50);
 constexpr size_t kGatherBytesMax = 1 << 20;
 constexpr size_t kApplyBytesMax = 4 << 20;
 constexpr int64_t kProbeMsMax = 30'000;
