@@ -103,16 +103,19 @@ class Engine {
   struct User;
   enum class Loaded : uint8_t { kNo, kLoading, kYes };
 
+  // There is one for every connection: small members stand together, so that it stays small.
   struct Session {
     SessionId id = 0;
     User* user = nullptr;
     DeviceId device;
-    bool service = false;
-    bool inbox = false;             // subscribed to chat/<me>
-    bool receipts = false;          // … to receipt/<me>
+    // What the device once confirmed, as the store has it. A device that never did has none: it
+    // starts live, and no window holds it back.
+    std::optional<Seq> cursor;
+    Seq sent;                       // the last number that was put on its way
+    Seq acked;                      // its window begins after this
+    Lsn receipt_lsn;                // what its last receipt changed
     uint32_t receipts_waiting = 0;  // of it, for a read; meanwhile it stays
-    bool gone = false;              // disconnected
-    // Delivery to this device. `sent` is the last number that was put on its way.
+    uint32_t start = 0;             // how often delivery began: a read of an earlier one is void
     enum class Delivery : uint8_t {
       kOff,
       kFailed,
@@ -120,17 +123,14 @@ class Engine {
       kReading,
       kLive
     } delivery = Delivery::kOff;
-    bool placed = false;   // `sent` is set: what comes after it will be delivered
-    bool started = false;  // … and it has been live
-    uint32_t start = 0;    // how often delivery began: a read of an earlier one is void
-    // What the device once confirmed, as the store has it. A device that never did has none: it
-    // starts live, and no window holds it back.
-    bool cursor_loaded = false;
-    std::optional<Seq> cursor;
-    Seq sent;
-    Seq acked;                 // its window begins after this
-    bool told_failed = false;  // … that its log can't be read, since it last could
-    Lsn receipt_lsn;           // what its last receipt changed
+    bool service : 1 = false;
+    bool inbox : 1 = false;          // subscribed to chat/<me>
+    bool receipts : 1 = false;       // … to receipt/<me>
+    bool gone : 1 = false;           // disconnected
+    bool placed : 1 = false;         // `sent` is set: what comes after it will be delivered
+    bool started : 1 = false;        // … and it has been live
+    bool cursor_loaded : 1 = false;  // `cursor` says what the store has
+    bool told_failed = false;        // … that its log can't be read, since it last could
   };
 
   // A message on its way to be numbered.
@@ -181,6 +181,9 @@ class Engine {
     UserId id;
     Loaded tail = Loaded::kNo;
     Loaded sent_state = Loaded::kNo;
+    bool parked_waits = false;  // the first of `parked` waits for a read
+    bool syncing = false;       // in syncing_
+    bool marks_reading = false;
     Seq last, floor, delivered, read;
     Lsn lsn;  // the last transaction that touched this user's store
     int64_t used_ms = 0;
@@ -194,13 +197,9 @@ class Engine {
     std::unique_ptr<SentIds> sent;
     std::unique_ptr<Recent> recent;
     std::list<Sending> parked;
-    bool parked_waits = false;  // the first of `parked` waits for a read
     std::vector<WaitingSync> waiting_syncs;
-    bool syncing = false;  // in syncing_
     TokenBucket bucket;
-    // A receipt whose range has to be read; what came meanwhile is merged.
-    bool marks_reading = false;
-    Seq wanted_delivered, wanted_read;
+    Seq wanted_delivered, wanted_read;  // receipts whose range is being read, merged
   };
 
   struct Key {
