@@ -9,6 +9,7 @@ namespace {
 
 constexpr auto kTickEvery = std::chrono::milliseconds(100);
 constexpr size_t kTurnCommandsMax = 512;
+constexpr size_t kWakeCommands = 32;  // that many don't wait for the broker's loop to turn
 constexpr size_t kLinesMax = 1000;
 
 }  // namespace
@@ -47,20 +48,26 @@ bool EngineThread::Post(Command command) {
     return false;
   }
   queue_.push_back(std::move(command));
-  if (!waiting_) return true;
+  if (queue_.size() >= kWakeCommands) Notify(std::move(lock));
+  return true;
+}
+
+void EngineThread::WakeUp() {
+  std::unique_lock lock(mutex_);
+  if (!queue_.empty()) Notify(std::move(lock));
+}
+
+void EngineThread::Notify(std::unique_lock<std::mutex> lock) {
+  if (!waiting_) return;
   waiting_ = false;
   lock.unlock();
   ready_.notify_one();
-  return true;
 }
 
 void EngineThread::PostAlways(Command command) {
   std::unique_lock lock(mutex_);
   queue_.push_back(std::move(command));
-  if (!waiting_) return;
-  waiting_ = false;
-  lock.unlock();
-  ready_.notify_one();
+  Notify(std::move(lock));
 }
 
 bool EngineThread::Overloaded() const {

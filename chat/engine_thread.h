@@ -43,8 +43,10 @@ class EngineThread : public Log::Listener {
   void Start(Log* log);
   void Stop();
 
-  // False where the queue is full: the client is told `busy`.
+  // False where the queue is full: the client is told `busy`. The engine is woken by WakeUp, once
+  // for all that the broker's loop found in one turn.
   bool Post(Command command);
+  void WakeUp();
   // For what must not be lost: sessions coming and going.
   void PostAlways(Command command);
 
@@ -60,6 +62,7 @@ class EngineThread : public Log::Listener {
 
  private:
   void Run();
+  void Notify(std::unique_lock<std::mutex> lock);
   bool Overloaded() const;
 
   const Options options_;

@@ -38,6 +38,7 @@ void Host::OnTick(mosquitto_evt_tick* event) {
 #else
   (void)event;
 #endif
+  engine_->WakeUp();  // for what this turn of the loop has read
   wake_.Drain();
   reloading_ = false;
   if (!ticked_) FirstTick();
