@@ -112,8 +112,23 @@ void Clients::Connect(Client& client) {
     Die(Errno("connect to " + endpoint_.host + ":" + std::to_string(endpoint_.port)));
   }
   Watch(client, EPOLL_CTL_ADD);
-  AppendConnect(&client.out, endpoint_.version, client.client_id, client.user, client.password);
+  AppendConnect(&client.out, endpoint_.version, client.client_id, client.user, client.password,
+                client.will);
   MarkDirty(client);
+}
+
+void Clients::Close(Client& client, bool cleanly) {
+  if (cleanly) {
+    AppendDisconnect(&client.out);
+    Write(client);
+  }
+  close(client.fd);  // epoll forgets it, too
+  client.fd = -1;
+  subscribed_ -= client.subscribed;
+  client.subscribed = client.want_write = false;
+  client.unacked = 0;
+  client.in.clear();
+  client.out.clear();
 }
 
 void Clients::Watch(Client& client, int operation) {
@@ -164,6 +179,7 @@ void Clients::Flush() {
 }
 
 void Clients::Write(Client& client) {
+  if (client.fd < 0) return;
   if (!client.out.empty()) {
     const ssize_t n =
         send(client.fd, client.out.data(), client.out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);

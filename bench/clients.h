@@ -35,6 +35,7 @@ struct Client {
   std::string client_id;
   std::string password;
   std::vector<std::string> filters;
+  Will will;
 
   int fd = -1;
   bool subscribed = false;
@@ -73,6 +74,11 @@ class Clients {
 
   size_t size() const { return clients_.size(); }
   Client& operator[](size_t index) { return clients_[index]; }
+
+  // Between turns: ends a connection, with a DISCONNECT or as if it were lost; and opens one again,
+  // which then subscribes.
+  void Close(Client& client, bool cleanly);
+  void Reopen(Client& client) { Connect(client); }
 
   // Queues a PUBLISH, written at the end of the turn.
   void Publish(Client& client, std::string_view topic, std::string_view payload);

@@ -19,11 +19,12 @@
 #include "bench/workload.h"
 #include "storage/data_dir.h"
 #include "storage/log.h"
+#include "storage/roster.h"
 
 namespace parley::bench {
 namespace {
 
-constexpr uint64_t kMessagesOfTransaction = 100;
+constexpr uint64_t kMessagesOfBatch = 100;
 constexpr size_t kBacklogBytesMax = 64 << 20;
 constexpr size_t kTextBytes = 1 << 20;
 constexpr int64_t kFirstMs = 1764000000000;
@@ -62,6 +63,10 @@ class Directory {
     log.stores = options.stores;
     log.store_cache_bytes = options.cache_bytes;
     const int64_t start_ns = NowNs();
+    auto roster = Roster::Open(options.data_dir, Env::Posix());
+    if (!roster) Die(roster.error().ToString());
+    roster_ = std::move(*roster);
+    log.roster = roster_.get();
     auto opened = Log::Open(log, Env::Posix(), &listener_);
     if (!opened) Die(opened.error().ToString());
     log_ = std::move(*opened);
@@ -81,6 +86,7 @@ class Directory {
 
   DataDirLock lock_;
   Listener listener_;
+  std::unique_ptr<Roster> roster_;
   std::unique_ptr<Log> log_;
   double open_seconds_ = 0;
 };
@@ -128,10 +134,12 @@ int Fill(const Options& options) {
   Traffic traffic(options);
   const int64_t start_ns = NowNs();
   for (uint64_t left = options.messages, tenths = 0; left > 0;) {
-    const uint64_t count = std::min(left, kMessagesOfTransaction);
-    Transaction transaction{log.next_lsn(), {}};
-    for (uint64_t i = 0; i < count; ++i) transaction.records.emplace_back(traffic.Next());
-    log.Append({std::move(transaction)});
+    const uint64_t count = std::min(left, kMessagesOfBatch);
+    std::vector<Transaction> batch;
+    for (Lsn lsn = log.next_lsn(); batch.size() < count; lsn = lsn.Next()) {
+      batch.push_back({lsn, {traffic.Next()}});
+    }
+    log.Append(std::move(batch));
     left -= count;
     while (log.backlog_bytes() > kBacklogBytesMax) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -170,7 +178,7 @@ class Reads {
     const UserId user(UserName(index));
     const UserId peer(UserName((random_() % 2 == 0 ? index + away : index + options_.users - away) %
                                options_.users));
-    const auto store = Must(log_->store(user));
+    const auto store = Must(log_->store(user.str()));
 
     const int64_t start_ns = NowNs();
     const LogTail tail = Must(store->ReadTail(user));
@@ -179,7 +187,8 @@ class Reads {
     const Seq before(half + random_() % (half + 1) + 1);
     const int64_t page_start_ns = NowNs();
     const LogPage page = Must(store->ReadConversation(
-        user, peer, Page{.before = before, .descending = true, .limit = options_.page}));
+        user, {peer, GroupId(), Seq()},
+        Page{.before = before, .descending = true, .limit = options_.page}));
     const int64_t page_ns = NowNs();
     for (const LogEntry& entry : page.entries) Must(store->ReadReferring(user, entry.seq));
     Must(store->ReadPeerMarks(user, peer));

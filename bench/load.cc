@@ -9,9 +9,11 @@
 #include <string>
 
 #include "bench/disk.h"
+#include "bench/fanout.h"
 #include "bench/history.h"
 #include "bench/idle.h"
 #include "bench/pairs.h"
+#include "bench/presence.h"
 #include "bench/report.h"
 
 namespace parley::bench {
@@ -65,6 +67,8 @@ struct Options {
   Workload workload;
   bool mqtt5 = false;
   PairsOptions pairs;
+  FanoutOptions fanout;
+  PresenceOptions presence;
   IdleOptions idle;
   FillOptions fill;
   HistoryOptions history;
@@ -100,6 +104,38 @@ void AddPairs(CLI::App* app, Options* options) {
   mode->add_option("--seconds", pairs.seconds, "seconds measured");
   mode->add_option("--receipts", pairs.receipts_every, "a receipt every so many messages; 0: none");
   mode->add_option("--seed", options->workload.seed, "of the arrivals");
+}
+
+void AddFanout(CLI::App* app, Options* options) {
+  CLI::App* mode = app->add_subcommand("fanout", "a group: one writes, all members get it");
+  FanoutOptions& fanout = options->fanout;
+  AddCommon(mode, options);
+  mode->add_option("--members", fanout.members, "how many")->check(CLI::Range(2, 100000));
+  mode->add_option("--delivery", fanout.delivery, "of Parley's group")
+      ->check(CLI::IsMember({"topic", "inbox"}));
+  mode->add_option("--window", fanout.window, "messages that have not reached all")
+      ->check(CLI::Range(1, 1000));
+  mode->add_option("--bytes", fanout.body_bytes, "length of a message's text");
+  mode->add_option("--warmup", fanout.warmup_s, "seconds before measuring");
+  mode->add_option("--seconds", fanout.seconds, "seconds measured");
+}
+
+void AddPresence(CLI::App* app, Options* options) {
+  PresenceOptions& presence = options->presence;
+  CLI::App* make = app->add_subcommand("contacts", "make the contacts for presence, once");
+  CLI::App* mode = app->add_subcommand("presence", "users who come, go and flap");
+  for (CLI::App* one : {make, mode}) {
+    AddCommon(one, options);
+    one->add_option("--users", presence.users, "how many")->check(CLI::Range(100, 50000));
+    one->add_option("--contacts", presence.contacts, "of each, half on either side in a ring")
+        ->check(CLI::Range(2, 50));
+  }
+  mode->add_option("--flapping-every", presence.flapping_every, "one user of so many flaps")
+      ->check(CLI::Range(1, 1000));
+  mode->add_flag("--unwatched", presence.unwatched, "no subscriptions to presence and no wills");
+  mode->add_option("--warmup", presence.warmup_s, "seconds before measuring");
+  mode->add_option("--seconds", presence.seconds, "seconds measured");
+  mode->add_option("--seed", options->workload.seed, "of who comes and goes when");
 }
 
 void AddIdle(CLI::App* app, Options* options) {
@@ -151,6 +187,9 @@ int RunMode(const std::string& mode, Options* options) {
   Workload& workload = options->workload;
   if (options->mqtt5) workload.endpoint.version = MqttVersion::k5;
   if (mode == "pairs") return RunPairs(workload, options->pairs);
+  if (mode == "fanout") return RunFanout(workload, options->fanout);
+  if (mode == "contacts") return MakeContacts(workload, options->presence);
+  if (mode == "presence") return RunPresence(workload, options->presence);
   if (mode == "idle") return RunIdle(workload, options->idle);
   if (mode == "fill") return RunFill(workload, options->fill);
   if (mode == "history") return RunHistory(workload, options->history);
@@ -170,6 +209,8 @@ int main(int argc, char** argv) {
   app.option_defaults()->always_capture_default();
   Options options;
   AddPairs(&app, &options);
+  AddFanout(&app, &options);
+  AddPresence(&app, &options);
   AddIdle(&app, &options);
   AddFill(&app, &options);
   AddHistory(&app, &options);

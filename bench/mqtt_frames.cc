@@ -90,18 +90,25 @@ void SkipProperty(Reader* reader, uint8_t id) {
 }  // namespace
 
 void AppendConnect(std::string* out, MqttVersion version, std::string_view client_id,
-                   std::string_view user, std::string_view password) {
+                   std::string_view user, std::string_view password, const Will& will) {
   const bool v5 = version == MqttVersion::k5;
   size_t length = 10 + (v5 ? 1 : 0) + 2 + client_id.size() + 2 + user.size();
   if (!password.empty()) length += 2 + password.size();
+  if (!will.topic.empty()) length += (v5 ? 1 : 0) + 2 + will.topic.size() + 2 + will.payload.size();
   AppendByte(out, 0x10);
   AppendVarint(out, length);
   AppendText(out, "MQTT");
   AppendByte(out, static_cast<unsigned>(version));
-  AppendByte(out, password.empty() ? 0x82 : 0xc2);  // user name, password, clean session
+  const unsigned flags = password.empty() ? 0x82 : 0xc2;  // user name, password, clean session
+  AppendByte(out, will.topic.empty() ? flags : flags | 0x04);
   AppendU16(out, 0);
   if (v5) AppendByte(out, 0);
   AppendText(out, client_id);
+  if (!will.topic.empty()) {
+    if (v5) AppendByte(out, 0);
+    AppendText(out, will.topic);
+    AppendText(out, will.payload);
+  }
   AppendText(out, user);
   if (!password.empty()) AppendText(out, password);
 }

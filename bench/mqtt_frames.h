@@ -21,9 +21,15 @@ enum class PacketType : uint8_t {
   kDisconnect = 14,
 };
 
+// What the broker is to publish, at QoS 0, when the connection is lost. An empty topic: nothing.
+struct Will {
+  std::string topic;
+  std::string payload;
+};
+
 // A clean session that the broker never times out (keep-alive 0). An empty password is left out.
 void AppendConnect(std::string* out, MqttVersion version, std::string_view client_id,
-                   std::string_view user, std::string_view password);
+                   std::string_view user, std::string_view password, const Will& will = {});
 void AppendSubscribe(std::string* out, MqttVersion version, uint16_t packet_id,
                      const std::vector<std::string>& filters, int qos);
 // `packet_id` is left out at QoS 0.

@@ -371,12 +371,14 @@ struct KeyOptions {
   std::string name;
   std::string rate;
   std::string quota;
+  std::string strangers;
 };
 
 ExitCode KeyChange(Tool* tool, const char* name, const KeyOptions& options) {
   json command = {{"command", name}, {"key", options.name}};
   if (!options.rate.empty()) command["rate"] = *ParseLimit(options.rate, "/s");
   if (!options.quota.empty()) command["quota"] = *ParseLimit(options.quota, "/day");
+  if (!options.strangers.empty()) command["strangers"] = options.strangers == "allow";
   std::string verb = std::string_view(name) == "createKey" ? "added " : "changed ";
   return tool->RunAndSay(std::move(command), verb + options.name);
 }
@@ -396,6 +398,10 @@ void AddKeyChange(CLI::App* key, Tool* tool, const char* name, const char* descr
                    "or none")
       ->check(Check([](const std::string& text) { return ParseLimit(text, "/day").has_value(); },
                     "must be a number such as 5000/day, or none"));
+  command
+      ->add_option("--strangers", options->strangers,
+                   "May those who are no contacts write to its accounts: allow or deny")
+      ->check(CLI::IsMember({"allow", "deny"}));
 }
 
 ExitCode KeyList(Tool* tool) {
@@ -405,21 +411,24 @@ ExitCode KeyList(Tool* tool) {
     Tool::Print(*data);
     return kDone;
   }
-  std::printf("%-24s %14s %18s %14s\n", "KEY", "RATE", "QUOTA", "USED TODAY");
+  std::printf("%-24s %14s %18s %14s %10s\n", "KEY", "RATE", "QUOTA", "USED TODAY", "STRANGERS");
   for (const json& key : (*data)["keys"]) {
-    std::printf("%-24s %14s %18s %14lld\n", key.value("key", "").c_str(),
+    std::printf("%-24s %14s %18s %14lld %10s\n", key.value("key", "").c_str(),
                 Limit(key["rate"], "/s").c_str(), Limit(key["quota"], "/day").c_str(),
-                static_cast<long long>(key.value("used", int64_t{0})));
+                static_cast<long long>(key.value("used", int64_t{0})),
+                key.value("strangers", true) ? "allow" : "deny");
   }
   return kDone;
 }
 
 void AddKey(CLI::App* app, Tool* tool) {
   CLI::App* key =
-      app->add_subcommand("key", "API keys: the limits that a developer's accounts share");
+      app->add_subcommand("key", "API keys: limits and rules that a developer's accounts share");
   key->require_subcommand(1);
-  AddKeyChange(key, tool, "add", "Add a key; without limits where none are given", "createKey");
-  AddKeyChange(key, tool, "set", "Change a key's limits; what isn't given stays", "setKey");
+  AddKeyChange(key, tool, "add",
+               "Add a key; without limits, and open to strangers, where nothing is given",
+               "createKey");
+  AddKeyChange(key, tool, "set", "Change a key; what isn't given stays", "setKey");
   AddCommand(key, tool, "list", "List all keys and what was used of them today",
              [=] { return KeyList(tool); });
 }

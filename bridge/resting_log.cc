@@ -1,36 +1,25 @@
 #include "bridge/resting_log.h"
 
-#include <charconv>
 #include <cstdint>
 #include <cstdio>
-#include <optional>
+#include <memory>
 #include <string_view>
 
 #include "storage/dead_letter.h"
 #include "storage/log.h"
+#include "storage/roster.h"
 
 namespace parley {
 namespace {
 
 using nlohmann::json;
 
+constexpr std::string_view kLetters = ".log";
+
 struct Waiting {
   uint64_t letters = 0;
   uint64_t stores = 0;
 };
-
-// The n of "store-<n>.log".
-std::optional<int> StoreOf(std::string_view name) {
-  constexpr std::string_view kHead = "store-";
-  constexpr std::string_view kTail = ".log";
-  if (!name.starts_with(kHead) || !name.ends_with(kTail)) return std::nullopt;
-  name.remove_prefix(kHead.size());
-  name.remove_suffix(kTail.size());
-  int store = -1;
-  auto [stop, error] = std::from_chars(name.data(), name.data() + name.size(), store);
-  bool good = error == std::errc() && stop == name.data() + name.size() && store >= 0;
-  return good ? std::optional(store) : std::nullopt;
-}
 
 Result<Waiting> Count(const std::string& data_dir, Env* env) {
   Waiting waiting;
@@ -39,9 +28,9 @@ Result<Waiting> Count(const std::string& data_dir, Env* env) {
   Result<std::vector<std::string>> names = env->List(dir);
   if (!names) return Error(names.error());
   for (const std::string& name : *names) {
-    std::optional<int> store = StoreOf(name);
-    if (!store) continue;
-    Result<DeadLetters> dead = DeadLetters::Open(env, dir, *store);
+    if (!name.ends_with(kLetters)) continue;
+    Result<DeadLetters> dead =
+        DeadLetters::Open(env, dir, name.substr(0, name.size() - kLetters.size()));
     if (!dead) return Error(dead.error());
     waiting.letters += dead->letters();
     if (dead->letters() > 0) ++waiting.stores;
@@ -73,8 +62,11 @@ Result<json> ReplayDeadLetters(const std::string& data_dir, Env* env) {
   // broker's.
   if (before->letters == 0) return json{{"replayed", 0}};
   LinesToStderr listener;
+  Result<std::unique_ptr<Roster>> roster = Roster::Open(data_dir, env);
+  if (!roster) return Error(roster.error());
   LogOptions options;
   options.data_dir = data_dir;
+  options.roster = roster->get();
   auto log = Log::Open(options, env, &listener);
   if (!log) return Error(log.error());
   Status status = (*log)->ReplayDeadLetters();

@@ -19,14 +19,19 @@ namespace parley {
 using SessionId = uint64_t;
 
 // What a session can be subscribed to. Everything else is refused before it gets here.
-enum class Channel : uint8_t { kInbox, kReceipt, kPresence, kTyping, kAnswer };
+// kGroup, which names its group, comes last: sessions keep the others in an array.
+enum class Channel : uint8_t { kInbox, kReceipt, kPresence, kTyping, kAnswer, kGroup };
 
 struct Connected {
   SessionId session = 0;
   UserId user;
   DeviceId device;
-  KeyName key;           // the account's API key; empty: none
   bool service = false;  // may act for others
+  bool held = false;     // its password is still being checked: it isn't there yet
+};
+// A held one's password was right.
+struct Welcomed {
+  SessionId session = 0;
 };
 struct Disconnected {
   SessionId session = 0;
@@ -34,10 +39,18 @@ struct Disconnected {
 struct Subscribed {
   SessionId session = 0;
   Channel channel = Channel::kInbox;
+  GroupId group{};  // kGroup
+  int8_t qos = 0;   // kGroup: of what it gets there
 };
 struct Unsubscribed {
   SessionId session = 0;
   Channel channel = Channel::kInbox;
+  GroupId group{};
+};
+// The broker wants to publish a device's last will on presence/<user>: its connection was lost.
+// Comes right behind Disconnected, in a takeover before it.
+struct Lost {
+  UserId user;
 };
 
 struct Published {
@@ -55,7 +68,8 @@ class Engine;
 using Continuation = std::function<void(Engine&)>;
 
 using Command =
-    std::variant<Published, Connected, Disconnected, Subscribed, Unsubscribed, Continuation>;
+    std::variant<Published, Connected, Welcomed, Disconnected, Subscribed, Unsubscribed,
+                             Lost, Continuation>;
 
 }  // namespace parley
 

@@ -53,6 +53,13 @@ Result<std::optional<int64_t>> OptionalNumber(const json& request, std::string_v
                           std::to_string(least) + " to " + std::to_string(most)));
 }
 
+Result<std::optional<bool>> OptionalBool(const json& request, std::string_view name) {
+  const json* member = Member(request, name);
+  if (member == nullptr) return std::nullopt;
+  if (member->is_boolean()) return member->get<bool>();
+  return Error(BadRequest("'" + std::string(name) + "' must be true or false"));
+}
+
 Status OnlyMembers(const json& object, std::span<const std::string_view> members) {
   for (const auto& [name, value] : object.items()) {
     if (std::find(members.begin(), members.end(), name) == members.end()) {
@@ -62,19 +69,22 @@ Status OnlyMembers(const json& object, std::span<const std::string_view> members
   return Status();
 }
 
-// The two limits of createKey and setKey.
-struct KeyLimitMembers {
+// What createKey and setKey set.
+struct KeyMembers {
   std::optional<int64_t> rate;
   std::optional<int64_t> quota;
+  std::optional<bool> strangers;
 };
 
-Result<KeyLimitMembers> ParseLimits(const json& request) {
+Result<KeyMembers> ParseKey(const json& request) {
   constexpr int64_t kMost = int64_t{1} << 53;  // JSON numbers are exact up to there everywhere
   auto rate = OptionalNumber(request, "rate", 0, kMost);
   if (!rate) return Error(rate.error());
   auto quota = OptionalNumber(request, "quota", 0, kMost);
   if (!quota) return Error(quota.error());
-  return KeyLimitMembers{*rate, *quota};
+  auto strangers = OptionalBool(request, "strangers");
+  if (!strangers) return Error(strangers.error());
+  return KeyMembers{*rate, *quota, *strangers};
 }
 
 constexpr std::array<std::string_view, 4> kUserMembers = {"username", "password", "role", "key"};
@@ -96,8 +106,8 @@ const Control::Command* Control::FindCommand(std::string_view name) {
       {"enableUser", &Control::EnableUser, {"username"}},
       {"setPassword", &Control::SetPassword, {"username", "password"}},
       {"issueToken", &Control::IssueToken, {"username", "ttl"}},
-      {"createKey", &Control::CreateKey, {"key", "rate", "quota"}},
-      {"setKey", &Control::SetKey, {"key", "rate", "quota"}},
+      {"createKey", &Control::CreateKey, {"key", "rate", "quota", "strangers"}},
+      {"setKey", &Control::SetKey, {"key", "rate", "quota", "strangers"}},
       {"listKeys", &Control::ListKeys, {}},
       {"status", &Control::ShowStatus, {}},
       {"deadletters", &Control::DeadLetters, {"limit"}},
@@ -228,12 +238,11 @@ Result<json> Control::ListUsers(const json& request) {
   if (!rows) return Error(rows.error());
   json users = json::array();
   for (const UserRow& row : *rows) {
-    users.push_back({{"username", row.id.str()},
-                     {"role", RoleName(row.role)},
-                     {"key", row.key.str()},
-                     {"disabled", row.disabled},
-                     {"password", row.has_password},
-                     {"created", row.created_ms}});
+    json user = {{"username", row.id.str()},     {"role", RoleName(row.role)},
+                 {"key", row.key.str()},         {"disabled", row.disabled},
+                 {"password", row.has_password}, {"created", row.created_ms}};
+    if (!row.name.empty()) user["name"] = row.name;
+    users.push_back(std::move(user));
   }
   bool more = false;
   if (rows->size() == wanted) {
@@ -297,10 +306,10 @@ Result<json> Control::IssueToken(const json& request) {
 Result<json> Control::CreateKey(const json& request) {
   Result<std::string> name = Text(request, "key");
   if (!name) return Error(name.error());
-  Result<KeyLimitMembers> limits = ParseLimits(request);
-  if (!limits) return Error(limits.error());
-  Status status =
-      directory_->AddKey(KeyName(*name), limits->rate.value_or(0), limits->quota.value_or(0));
+  Result<KeyMembers> key = ParseKey(request);
+  if (!key) return Error(key.error());
+  Status status = directory_->AddKey(KeyName(*name), key->rate.value_or(0), key->quota.value_or(0),
+                                     key->strangers.value_or(true));
   if (!status.ok()) return Error(status);
   return json::object();
 }
@@ -308,9 +317,9 @@ Result<json> Control::CreateKey(const json& request) {
 Result<json> Control::SetKey(const json& request) {
   Result<std::string> name = Text(request, "key");
   if (!name) return Error(name.error());
-  Result<KeyLimitMembers> limits = ParseLimits(request);
-  if (!limits) return Error(limits.error());
-  Status status = directory_->SetKey(KeyName(*name), limits->rate, limits->quota);
+  Result<KeyMembers> key = ParseKey(request);
+  if (!key) return Error(key.error());
+  Status status = directory_->SetKey(KeyName(*name), key->rate, key->quota, key->strangers);
   if (!status.ok()) return Error(status);
   return json::object();
 }
@@ -322,7 +331,8 @@ Result<json> Control::ListKeys(const json&) {
     keys.push_back({{"key", key.name.str()},
                     {"rate", key.rate_per_s},
                     {"quota", key.quota_per_day},
-                    {"used", key.day == today ? key.used : 0}});
+                    {"used", key.day == today ? key.used : 0},
+                    {"strangers", key.strangers}});
   }
   return json{{"keys", std::move(keys)}};
 }

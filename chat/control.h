@@ -9,17 +9,23 @@
 // changes nothing and doesn't stop those after it. Members (? optional); others are refused, so
 // that a misspelt password doesn't make an account without one:
 //
+// clang-format off
 //   createUser        username password? role? key?       without a password: tokens only
 //   createUsers       users: [{username password? role? key?}]    at most kBatchMax; existing ones
 //                     are left as they are → created, existing, failed: [{username error code}]
-//   listUsers         limit? after?   → users: [{username role key disabled password created}],
-//   more disableUser, enableUser   username                  disabling voids tokens setPassword
-//   username password                 null: tokens only; voids tokens issueToken        username
-//   ttl?                     seconds, 24 h → token, expires createKey         key rate? quota?
-//   messages a second, a day; 0: no limit setKey            key rate? quota?                  what
-//   is absent stays listKeys                                            → keys: [{key rate quota
-//   used}] (used today) status                                              → figures deadletters
-//   limit?                            → what the hook says replayDeadletters
+//   listUsers         limit? after?   → users: [{username role key disabled password created name?}],
+//                     more
+//   disableUser, enableUser   username                  disabling voids tokens
+//   setPassword       username password                 null: tokens only; voids tokens
+//   issueToken        username ttl?                     seconds, 24 h → token, expires
+//   createKey         key rate? quota? strangers?       messages a second, a day; 0: no limit;
+//                     strangers false: only contacts may write to its accounts
+//   setKey            key rate? quota? strangers?       what is absent stays
+//   listKeys          → keys: [{key rate quota used strangers}] (used today)
+//   status            → figures
+//   deadletters       limit?                            → what the hook says
+//   replayDeadletters
+// clang-format on
 //
 // Owner: the plugin or parleyctl. Threads: any one at a time. It blocks: SQLite, and some
 // milliseconds for each password; never the broker's or the engine's thread.
@@ -56,7 +62,7 @@ class Control {
  public:
   static constexpr size_t kBatchMax = 1000;
   static constexpr int64_t kTtlDefaultS = 24 * 3600;
-  static constexpr int64_t kTtlMaxS = 10 * 366 * 24 * 3600;
+  static constexpr int64_t kTtlMaxS = kTokenTtlMaxS;
 
   // All must outlive it.
   Control(Directory* directory, const Credentials* credentials, Env* env, ControlHooks hooks);

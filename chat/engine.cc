@@ -25,12 +25,14 @@ std::string TopicHead(std::string_view topic) {
 
 }  // namespace
 
-Engine::Engine(const EngineOptions& options, Env* env, Log* log, Accounts* accounts,
-               Readers* readers, Release* release)
+Engine::Engine(const EngineOptions& options, Env* env, Log* log, Accounts* accounts, Roster* roster,
+               TopicMembers* topic_members, Readers* readers, Release* release)
     : options_(options),
       env_(env),
       log_(log),
       accounts_(accounts),
+      roster_(roster),
+      topic_members_(topic_members),
       readers_(readers),
       release_(release),
       next_lsn_(log->next_lsn()) {
@@ -88,6 +90,7 @@ void Engine::Tick() {
       ++i;
     }
   }
+  PresenceTick();
   if (now_ms_ - swept_ms_ >= kSweepMs) {
     swept_ms_ = now_ms_;
     if (any_failed_) StoresChanged();
@@ -104,26 +107,42 @@ void Engine::On(Connected& connected) {
   session->user = &UserOf(connected.user);
   session->device = std::move(connected.device);
   session->service = connected.service;
+  session->held = connected.held;
   session->user->sessions.push_back(session.get());
+  Session& came = *session;
   sessions_[session->id] = std::move(session);
+  Came(came);
 }
 
 void Engine::On(Disconnected& disconnected) {
   Session* session = FindSession(disconnected.session);
   if (session == nullptr) return;
-  session->gone = true;
+  if (!session->gone) Went(*session);
   if (session->receipts_waiting > 0) return;  // what it confirmed before it left counts
   User& user = *session->user;
   std::erase(user.sessions, session);
   std::erase_if(user.waiting_syncs, [&](const auto& w) { return w.asker.session == session->id; });
   user.used_ms = now_ms_;
+  if (session->groups) {
+    for (const GroupId& group : *session->groups) Unsubscribe(*session, group);
+  }
   sessions_.erase(disconnected.session);
+}
+
+void Engine::On(Welcomed& welcomed) {
+  Session* session = FindSession(welcomed.session);
+  if (session == nullptr) return;
+  session->held = false;
+  Came(*session);
 }
 
 void Engine::On(Subscribed& subscribed) {
   Session* session = FindSession(subscribed.session);
   if (session == nullptr) return;
   if (subscribed.channel == Channel::kReceipt) session->receipts = true;
+  if (subscribed.channel == Channel::kPresence) session->presence = true;
+  if (subscribed.channel == Channel::kTyping) session->typing = true;
+  if (subscribed.channel == Channel::kGroup) Subscribe(*session, subscribed.group, subscribed.qos);
   if (subscribed.channel == Channel::kInbox) {
     session->inbox = true;
     // Subscribed again while it runs: what it has not confirmed is its to ask for.
@@ -135,6 +154,12 @@ void Engine::On(Unsubscribed& unsubscribed) {
   Session* session = FindSession(unsubscribed.session);
   if (session == nullptr) return;
   if (unsubscribed.channel == Channel::kReceipt) session->receipts = false;
+  if (unsubscribed.channel == Channel::kPresence) session->presence = false;
+  if (unsubscribed.channel == Channel::kTyping) session->typing = false;
+  if (unsubscribed.channel == Channel::kGroup && session->groups) {
+    Unsubscribe(*session, unsubscribed.group);
+    std::erase(*session->groups, unsubscribed.group);
+  }
   if (unsubscribed.channel == Channel::kInbox) {
     session->inbox = false;
     session->delivery = Session::Delivery::kOff;
@@ -144,7 +169,7 @@ void Engine::On(Unsubscribed& unsubscribed) {
 
 void Engine::On(Published& published) {
   Session* session = FindSession(published.session);
-  if (session == nullptr) return;
+  if (session == nullptr || session->removed) return;
   std::string_view topic = published.topic;
   auto [first, rest] = Split(topic);
   if (first != "as") return Route(*session, session->user->id, topic, published, "");
@@ -166,12 +191,16 @@ void Engine::Route(Session& session, const UserId& actor, std::string_view topic
                    Published& published, std::string head) {
   auto [first, rest] = Split(topic);
   Asker asker{session.id, actor, std::move(head), std::move(published.response_topic), {}};
-  if (first == "chat") {
+  if (first == "chat" || first == "group") {
     Sending sending;
     sending.asker = std::move(asker);
     sending.asker.correlation = std::move(published.correlation);
     sending.ts_ms = published.ts_ms;
-    sending.to = UserId(rest);
+    if (first == "chat") {
+      sending.to = UserId(rest);
+    } else {
+      sending.group = GroupId(rest);
+    }
     sending.payload = std::move(published.payload);
     sending.content_type = published.content_type;
     return Send(std::move(sending));
@@ -182,6 +211,10 @@ void Engine::Route(Session& session, const UserId& actor, std::string_view topic
     return Receipt(session, UserOf(actor), asker, published.payload);
   }
   asker.head += TopicHead(topic);
+  if (first == "typing") return Typing(asker, rest, published.payload);
+  if (first == "presence" && rest == session.user->id.str() && actor == session.user->id) {
+    return Says(session, asker, published.payload);
+  }
   Refuse(asker, {Code::kDenied, "this topic is not for publishing to"});
 }
 
@@ -202,64 +235,80 @@ Engine::Session* Engine::FindSession(SessionId id) {
   return it == sessions_.end() ? nullptr : it->second.get();
 }
 
-Engine::Ready Engine::Load(User& user, bool with_sent, OnLoaded then) {
-  if (user.tail == Loaded::kYes && (!with_sent || user.sent_state == Loaded::kYes)) {
-    return Ready::kNow;
-  }
-  user.on_loaded.push_back(std::move(then));
-  bool tail_under_way = user.tail == Loaded::kLoading;
-  bool sent_under_way = user.sent_state == Loaded::kLoading;
-  if (!tail_under_way && !(sent_under_way && with_sent)) StartLoad(user, with_sent);
+Engine::Ready Engine::Load(User& user, Parts parts, OnLoaded then) {
+  if (Loads(user, parts)) return Ready::kNow;
+  user.on_loaded.push_back({parts, std::move(then)});
+  Parts missing = parts & static_cast<Parts>(~(user.loaded | user.loading));
+  if (missing != 0) StartLoad(user, missing);
   return Ready::kLater;
 }
 
-void Engine::StartLoad(User& user, bool with_sent) {
-  bool with_tail = user.tail != Loaded::kYes;
-  if (with_tail) user.tail = Loaded::kLoading;
-  if (with_sent) user.sent_state = Loaded::kLoading;
+void Engine::StartLoad(User& user, Parts parts) {
+  user.loading |= parts;
   User* it = &user;
-  auto failed = [it, with_tail, with_sent, unloads = user.unloads](Engine& engine,
-                                                                   const Status& status) {
-    if (it->unloads != unloads) return;  // it is loaded anew
-    if (with_tail) it->tail = Loaded::kNo;
-    if (with_sent) it->sent_state = Loaded::kNo;
-    engine.Finish(*it, status);
+  auto failed = [it, parts, unloads = user.unloads](Engine& engine, const Status& status) {
+    if (it->unloads == unloads) engine.Finish(*it, parts, status);  // else it is loaded anew
   };
-  auto job = [it, id = user.id, with_tail, with_sent,
-              failed](const MessageStore& store) -> Continuation {
-    Result<LogTail> tail = with_tail ? store.ReadTail(id) : Result<LogTail>(LogTail{});
-    if (!tail) return [failed, status = tail.error()](Engine& engine) { failed(engine, status); };
-    auto sent = with_sent ? store.ReadSent(id, kSentIdsKept) : Result<std::vector<SentId>>();
-    if (!sent) return [failed, status = sent.error()](Engine& engine) { failed(engine, status); };
-    return [it, with_tail, with_sent, tail = *tail, ids = std::move(*sent)](Engine& engine) {
-      if (with_tail) {
-        it->tail = Loaded::kYes;
-        it->last = tail.last;
-        it->floor = tail.floor;
-        it->delivered = tail.delivered;
-        it->read = tail.read;
-        // Before anybody is numbered on it: what was taken back was not sent.
-        for (Session* session : it->sessions) {
-          session->sent = std::min(session->sent, tail.last);
-          session->acked = std::min(session->acked, tail.last);
-        }
-      }
-      if (with_sent) {
-        it->sent_state = Loaded::kYes;
-        it->sent = std::make_unique<SentIds>();
-        for (auto id_sent = ids.rbegin(); id_sent != ids.rend(); ++id_sent) {
-          it->sent->Add(id_sent->id, {id_sent->seq, id_sent->content_hash, Lsn()});
-        }
-      }
-      engine.Finish(*it, Status());
+  auto job = [it, id = user.id, parts, failed, log = log_, roster = roster_,
+              holds = std::max(user.lsn, forgotten_lsn_)](const MessageStore& store) {
+    auto fail = [&](const Status& why) -> Continuation {
+      return [failed, why](Engine& engine) { failed(engine, why); };
     };
+    auto tail = (parts & kTail) != 0 ? store.ReadTail(id) : Result<LogTail>(LogTail{});
+    if (!tail) return fail(tail.error());
+    auto sent =
+        (parts & kSent) != 0 ? store.ReadSent(id, kSentIdsKept) : Result<std::vector<SentId>>();
+    if (!sent) return fail(sent.error());
+    Result<std::vector<ContactRecord>> contacts;
+    if ((parts & kContacts) != 0 && roster != nullptr) {
+      if (Status status = log->WaitRoster(holds); !status.ok()) return fail(status);
+      contacts = roster->Contacts(id);
+      if (!contacts) return fail(contacts.error());
+    }
+    return Continuation([it, parts, tail = *tail, ids = std::move(*sent),
+                         contacts = std::move(*contacts)](Engine& engine) {
+      if ((parts & kTail) != 0) engine.TakeTail(*it, tail);
+      if ((parts & kSent) != 0) {
+        it->sent = std::make_unique<SentIds>();
+        for (auto sent_id = ids.rbegin(); sent_id != ids.rend(); ++sent_id) {
+          it->sent->Add(sent_id->id, {sent_id->seq, sent_id->content_hash, Lsn(), sent_id->gseq});
+        }
+      }
+      if ((parts & kContacts) != 0) engine.TakeContacts(*it, contacts);
+      engine.Finish(*it, parts, Status());
+    });
   };
   Read(user, std::move(job), failed);
 }
 
-void Engine::Finish(User& user, const Status& status) {
-  auto waiting = std::exchange(user.on_loaded, {});
-  for (auto& then : waiting) then(status);
+void Engine::TakeTail(User& user, const LogTail& tail) {
+  user.last = tail.last;
+  user.floor = tail.floor;
+  user.delivered = tail.delivered;
+  user.read = tail.read;
+  // Before anybody is numbered on it: what was taken back was not sent.
+  for (Session* session : user.sessions) {
+    session->sent = std::min(session->sent, tail.last);
+    session->acked = std::min(session->acked, tail.last);
+  }
+}
+
+// Parts are there, or couldn't be read.
+void Engine::Finish(User& user, Parts parts, const Status& status) {
+  user.loading &= static_cast<Parts>(~parts);
+  if (status.ok()) user.loaded |= parts;
+  std::vector<LoadWaiting> done;
+  for (size_t i = 0; i < user.on_loaded.size();) {
+    LoadWaiting& waiting = user.on_loaded[i];
+    bool ends = status.ok() ? Loads(user, waiting.parts) : (waiting.parts & parts) != 0;
+    if (ends) {
+      done.push_back(std::move(waiting));
+      user.on_loaded.erase(user.on_loaded.begin() + static_cast<std::ptrdiff_t>(i));
+    } else {
+      ++i;
+    }
+  }
+  for (LoadWaiting& waiting : done) waiting.then(status);
 }
 
 void Engine::Read(User& user, std::function<Continuation(const MessageStore&)> job,
@@ -278,9 +327,9 @@ void Engine::Read(User& user, std::function<Continuation(const MessageStore&)> j
   reads_.push_back(
       [log = log_, id = user.id, holds, come_back, job = std::move(job)]() -> Continuation {
         Continuation then;
-        Status status = log->WaitApplied(id, holds);
+        Status status = log->WaitApplied(id.str(), holds);
         if (status.ok()) {
-          auto store = log->store(id);
+          auto store = log->store(id.str());
           if (store) {
             then = job(**store);
           } else {
@@ -295,24 +344,28 @@ void Engine::Read(User& user, std::function<Continuation(const MessageStore&)> j
 
 // Numbers of the user's were taken back: what is in memory, or is being read, may count on them.
 void Engine::Unload(User& user) {
-  bool with_sent = user.sent_state == Loaded::kLoading;
-  bool loading = user.tail == Loaded::kLoading || with_sent;
+  // Whoever waits may have had some of what it waits for.
+  Parts wanted = std::exchange(user.loading, Parts(0));
+  for (const LoadWaiting& waiting : user.on_loaded) wanted |= waiting.parts;
   ++user.unloads;
   DropCache(user);
-  user.tail = Loaded::kNo;
-  user.sent_state = Loaded::kNo;
+  user.loaded = 0;
   user.sent.reset();
   user.recent.reset();
+  user.contacts.reset();
   user.wanted_delivered = user.wanted_read = Seq();
-  if (loading) StartLoad(user, with_sent);
+  if (wanted != 0) StartLoad(user, wanted);
 }
 
 void Engine::Forget(int64_t now_ms) {
   for (auto it = users_.begin(); it != users_.end();) {
     User& user = *it->second;
     bool busy = !user.sessions.empty() || user.pins > 0 || !user.parked.empty() ||
-                !user.on_loaded.empty() || !user.waiting_syncs.empty();
+                !user.on_loaded.empty() || !user.waiting_syncs.empty() || user.presence_due;
     if (busy || now_ms - user.used_ms < options_.user_idle_ms) {
+      // Who is only connected shouldn't cost much.
+      bool idle = now_ms - user.used_ms >= options_.user_idle_ms;
+      if (idle && user.pins == 0 && user.on_loaded.empty()) DropContacts(user);
       ++it;
       continue;
     }
@@ -320,6 +373,14 @@ void Engine::Forget(int64_t now_ms) {
     DropCache(user);
     it = users_.erase(it);
   }
+  std::erase_if(groups_, [&](const auto& known) {
+    const Group& group = *known.second;
+    bool busy = group.pins > 0 || !group.on_loaded.empty() || !group.subscribers.empty();
+    bool idle = !group.exists || now_ms - group.used_ms >= options_.user_idle_ms;
+    if (busy || !idle) return false;
+    forgotten_lsn_ = std::max(forgotten_lsn_, group.lsn);
+    return true;
+  });
 }
 
 void Engine::DropCache(User& user) {
@@ -387,7 +448,7 @@ void Engine::JournalFailed(Lsn first, const Status& why) {
   for (Effect& effect : release_->TakeBack(first)) {
     if (effect.needs < first) {
       kept.push_back(std::move(effect));
-    } else if (!effect.failure_head.empty()) {
+    } else if (!effect.failure_head.empty() || effect.channel == Channel::kAnswer) {
       effect.channel = Channel::kAnswer;
       effect.rest.reset();
       effect.payload = ErrorAnswer(effect.failure_head, told);
@@ -405,6 +466,11 @@ void Engine::JournalFailed(Lsn first, const Status& why) {
       if (session->receipt_lsn >= first) RefuseReceipt(*session, told);
       Restart(*session);
     }
+  }
+  for (auto& [id, group] : groups_) {
+    if (group->lsn < first) continue;
+    group->lsn = committed;
+    Unload(*group);
   }
   log_->Resume();
   next_lsn_ = log_->next_lsn();

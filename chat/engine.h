@@ -11,13 +11,17 @@
 // devices' cursors), on a reader's thread. Until then what concerns it waits, in order for each
 // sender. What waits, caches and windows are bounded (EngineOptions).
 //
-// Threads: all of it on the engine's thread. Where to find what: engine.cc users, sessions, turns;
-// engine_send.cc messages; engine_delivery.cc devices, catch-up, receipts; engine_ask.cc requests.
+// Threads: all of it on the engine's thread. Where to find what:
+//   engine.cc           users, sessions, turns      engine_group.cc     groups: messages, changes
+//   engine_send.cc      messages                    engine_group_ask.cc … requests and receipts
+//   engine_delivery.cc  catch-up, live, receipts    engine_people.cc    contacts, devices, accounts
+//   engine_ask.cc       requests                    engine_presence.cc  presence, typing
 #ifndef PARLEY_CHAT_ENGINE_H_
 #define PARLEY_CHAT_ENGINE_H_
 
 #include <deque>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,8 +35,10 @@
 #include "chat/ports.h"
 #include "chat/quota.h"
 #include "chat/release.h"
+#include "chat/topic_members.h"
 #include "storage/env.h"
 #include "storage/log.h"
+#include "storage/roster.h"
 
 namespace parley {
 
@@ -46,12 +52,25 @@ struct EngineOptions {
   size_t parked_max = 1000;          // commands of one sender that wait for a read
   size_t sync_waiting_max = 8;       // long-polling syncs of one user
   int64_t user_idle_ms = 60'000;     // a user without a device is forgotten after this
+
+  size_t inbox_members_max = 256;      // of a group whose messages are copied to its members
+  size_t topic_members_max = 100'000;  // of one whose members subscribe to it
+  size_t receipt_members_max = 64;     // in larger ones nobody is told what others have read
+  size_t groups_max = 1000;            // groups of one user
+  size_t contacts_max = 5000;          // contacts and blocks of one user
+
+  int64_t presence_delay_ms = 3000;   // before somebody is shown online
+  int64_t presence_grace_ms = 10000;  // for a lost connection to come back
+  int64_t presence_batch_ms = 1000;   // changes are told together, this often
+  double typing_rate = 5;             // typing events a second of one user
 };
 
-// A message in memory, shared by both sides' caches and by the effects that carry it.
+// A message in memory, shared by the caches of all who have it and by the effects that carry it.
 struct CachedMessage {
   UserId from;
-  UserId to;
+  UserId to;  // or
+  GroupId group;
+  Seq gseq;
   MessageType type = MessageType::kMessage;
   std::string rest;  // MessageRest
   Lsn lsn;           // its transaction; 0 where it was read from the store
@@ -66,6 +85,14 @@ struct CachedEntry {
 
 CachedEntry ToCached(const LogEntry& entry);
 
+bool IsIn(GroupRole role);
+std::string_view RoleName(GroupRole role);
+bool IsVisible(const std::vector<GroupSpan>& spans, Seq gseq);
+
+// What non-members are told of a group, and everybody of one that doesn't exist.
+Status NoSuchGroup();
+Status Unwritable();
+
 // Who asks, and how the answer finds back.
 struct Asker {
   SessionId session = 0;
@@ -77,8 +104,9 @@ struct Asker {
 
 class Engine {
  public:
-  Engine(const EngineOptions& options, Env* env, Log* log, Accounts* accounts, Readers* readers,
-         Release* release);
+  // `roster` may be null: there are no groups and no contacts then.
+  Engine(const EngineOptions& options, Env* env, Log* log, Accounts* accounts, Roster* roster,
+         TopicMembers* topic_members, Readers* readers, Release* release);
   ~Engine();
 
   void Handle(Command command);
@@ -101,7 +129,13 @@ class Engine {
 
  private:
   struct User;
+  struct Group;
   enum class Loaded : uint8_t { kNo, kLoading, kYes };
+  // What a user's state in memory consists of, each loaded at first need.
+  using Parts = uint8_t;
+  static constexpr Parts kTail = 1;      // its log's end, its marks
+  static constexpr Parts kSent = 2;      // the ids it sent last
+  static constexpr Parts kContacts = 4;  // contacts and blocks
 
   // There is one for every connection: small members stand together, so that it stays small.
   struct Session {
@@ -129,15 +163,37 @@ class Engine {
     bool gone : 1 = false;           // disconnected
     bool placed : 1 = false;         // `sent` is set: what comes after it will be delivered
     bool started : 1 = false;        // … and it has been live
+    bool presence : 1 = false;       // subscribed to presence/<me>
+    bool typing : 1 = false;         // … to typing/<me>
+    bool away : 1 = false;           // what it says of itself
+    bool invisible : 1 = false;      // … that it is offline
+    bool held : 1 = false;           // its password is still being checked: nobody yet
+    bool removed : 1 = false;        // its device was: it is about to be closed
     bool cursor_loaded : 1 = false;  // `cursor` says what the store has
     bool told_failed = false;        // … that its log can't be read, since it last could
+    std::unique_ptr<std::vector<GroupId>> groups;  // those that it is subscribed to
   };
 
-  // A message on its way to be numbered.
+  // What somebody wants changed in a group.
+  struct GroupChange {
+    enum class Kind { kCreate, kAdd, kRemove, kJoin, kLeave, kSetRole, kSet, kDelete };
+    Kind kind = Kind::kSet;
+    std::vector<UserId> users;
+    GroupRole role = GroupRole::kMember;
+    std::optional<std::string> title;
+    std::optional<GroupDelivery> delivery;
+    std::optional<bool> open;
+    std::optional<bool> history_all;
+    std::optional<std::string> name;
+  };
+
+  // A message, or a group's change, on its way to be numbered.
   struct Sending {
     Asker asker;
     int64_t ts_ms = 0;
-    UserId to;
+    UserId to;  // or
+    GroupId group;
+    std::unique_ptr<GroupChange> change;
     std::string payload;
     ContentType content_type = ContentType::kAny;
     bool admitted = false;  // parsed and within its rate
@@ -148,9 +204,10 @@ class Engine {
 
   struct SentIds {
     struct Sent {
-      Seq seq;
+      Seq seq;  // in the sender's log; 0: a group's message that has no entry there
       uint64_t content_hash = 0;
-      Lsn lsn;  // as CachedMessage's
+      Lsn lsn;   // as CachedMessage's
+      Seq gseq;  // in a group
     };
     std::unordered_map<std::string, Sent> by_id;
     std::deque<std::string> order;  // oldest first
@@ -167,7 +224,8 @@ class Engine {
   // The last conversations with their last messages (`recent`), kept while messages come.
   struct Recent {
     struct Talk {
-      UserId peer;
+      UserId peer;  // or
+      GroupId group;
       std::vector<CachedEntry> messages;  // newest last
       uint64_t unread = 0;
       bool complete = false;  // holds all of the newest kRecentMessages, and `unread` is right
@@ -176,20 +234,43 @@ class Engine {
   };
 
   using OnLoaded = std::function<void(const Status&)>;
+  struct LoadWaiting {
+    Parts parts;
+    OnLoaded then;
+  };
+
+  // What stands between a user and another.
+  struct Contact {
+    UserId peer;
+    ContactState state = ContactState::kNone;
+    bool blocked = false;
+    bool blocked_by = false;
+    bool operator==(const Contact&) const = default;
+  };
+
+  enum class Shown : uint8_t { kOffline, kAway, kOnline };
 
   struct User {
     UserId id;
-    Loaded tail = Loaded::kNo;
-    Loaded sent_state = Loaded::kNo;
-    bool parked_waits = false;  // the first of `parked` waits for a read
-    bool syncing = false;       // in syncing_
+    Parts loaded = 0;
+    Parts loading = 0;
+    Shown shown = Shown::kOffline;  // what contacts were last told
+    bool presence_due = false;      // in presence_due_
+    bool told_offline = false;      // somebody was, ahead of the batch
+    bool parked_waits = false;      // the first of `parked` waits for a read
+    bool syncing = false;           // in syncing_
     bool marks_reading = false;
     Seq last, floor, delivered, read;
     Lsn lsn;  // the last transaction that touched this user's store
     int64_t used_ms = 0;
     int pins = 0;          // reads under way that come back to it
     uint32_t unloads = 0;  // how often: what was read before the last one is void
-    std::vector<OnLoaded> on_loaded;
+    std::vector<LoadWaiting> on_loaded;
+    std::unique_ptr<std::vector<Contact>> contacts;  // by peer; null: none
+    Lsn contacts_lsn;            // what changed them last, since they were read
+    int64_t presence_due_ms = 0;
+    int64_t left_ms = 0;  // when its last device went, as far as that is known; 0: it isn't
+    TokenBucket typing_bucket;
     std::vector<Session*> sessions;
     std::vector<CachedEntry> cache;  // a contiguous run that ends at `last`
     size_t cache_bytes = 0;
@@ -200,6 +281,49 @@ class Engine {
     std::vector<WaitingSync> waiting_syncs;
     TokenBucket bucket;
     Seq wanted_delivered, wanted_read;  // receipts whose range is being read, merged
+  };
+
+  struct Member {
+    GroupRole role = GroupRole::kNone;
+    std::string name;
+    std::vector<GroupSpan> spans;
+  };
+
+  struct Subscriber {
+    SessionId session = 0;
+    User* user = nullptr;
+    int8_t qos = 0;
+  };
+
+  // A group in memory: all of what the roster has, and its log's end.
+  struct Group {
+    GroupId id;
+    Loaded state = Loaded::kNo;
+    bool exists = false;  // and isn't deleted
+    GroupSettings settings;
+    std::unordered_map<UserId, Member> members;  // with those that once were
+    size_t count = 0;                            // members now
+    Seq last;
+    Lsn lsn;
+    int64_t used_ms = 0;
+    int pins = 0;
+    uint32_t unloads = 0;
+    std::vector<OnLoaded> on_loaded;
+    std::vector<Subscriber> subscribers;
+    std::shared_ptr<const Fanout> fanout;         // of subscribers; null: to be made
+    std::unordered_map<UserId, PeerMarks> marks;  // of members, as far as they changed here
+  };
+
+  // What lies, of one group's messages, between a member's old marks and its new ones.
+  struct GroupRange {
+    PeerMarks all;
+    std::map<UserId, PeerMarks> senders;  // of messages; not of the server's own
+    void Add(const CachedMessage& message, const UserId& reader, bool delivered, bool read);
+  };
+
+  struct PasswordTries {
+    TokenBucket bucket;
+    int64_t used_ms = 0;
   };
 
   struct Key {
@@ -214,6 +338,8 @@ class Engine {
   void On(Disconnected& disconnected);
   void On(Subscribed& subscribed);
   void On(Unsubscribed& unsubscribed);
+  void On(Welcomed& welcomed);
+  void On(Lost& lost);
   void On(Continuation& continuation) { continuation(*this); }
   void Route(Session& session, const UserId& actor, std::string_view topic, Published& published,
              std::string head);
@@ -221,9 +347,11 @@ class Engine {
   Session* FindSession(SessionId id);
   // kOk: loaded. Otherwise `then` is called once it is, or with why it can't be.
   enum class Ready { kNow, kLater };
-  Ready Load(User& user, bool with_sent, OnLoaded then);
-  void StartLoad(User& user, bool with_sent);
-  void Finish(User& user, const Status& status);
+  Ready Load(User& user, Parts parts, OnLoaded then);
+  void StartLoad(User& user, Parts parts);
+  void TakeTail(User& user, const LogTail& tail);
+  void Finish(User& user, Parts parts, const Status& status);
+  bool Loads(const User& user, Parts parts) const { return (user.loaded & parts) == parts; }
   void Unload(User& user);
   // Runs `job` on a reader with the user's store once that holds all that the user's numbers say;
   // its continuation comes back here, or `failed`: also where numbers of the user's were taken back
@@ -244,16 +372,22 @@ class Engine {
   void Send(Sending sending);
   void Drain(User& sender);
   bool TrySend(User& sender, Sending& sending);
+  bool SentBefore(User& sender, const Sending& sending);
+  bool RefuseSending(const Sending& sending, const Status& status, int64_t retry_after_ms = 0);
   Status Admit(User& sender, Sending& sending, int64_t* retry_after_ms);
   Status TakeQuota(User& sender, int64_t now_ms, int64_t* retry_after_ms);
   bool AwaitLoads(User& sender, User& receiver);
+  void Unpark(User& sender, const Status& status);
   void AwaitRef(User& sender, Sending& sending);
   void OutcomeAgain(User& sender, const Sending& sending, const SentIds::Sent& sent);
   void Number(User& sender, User& receiver, Sending& sending);
   bool WillDeliver(const Session& session, Seq seq) const;
   void AppendEntry(User& user, CachedEntry entry);
+  void TellOutcome(User& sender, const Sending& sending, const SentIds::Sent& sent, size_t before);
   void EmitOutcome(User& sender, const Sending& sending, const SentIds::Sent& sent);
   std::string SendHead(const Sending& sending) const;
+  static std::string TopicOf(const Sending& sending);
+  std::string MakeId();
   Key& KeyNamed(const KeyName& name);
 
   // engine_delivery.cc
@@ -274,7 +408,131 @@ class Engine {
   void RefuseReceipt(Session& device, const Status& why);
   void AdvanceMarks(User& user);
   void MarkRange(User& user, Seq delivered, Seq read, const std::vector<CachedEntry>& entries);
+  void EmitReceipt(const User& sender, const UserId& by, std::string_view members,
+                   const PeerMarks& marks, Lsn needs);
   void UpdateUnread(User& user);
+
+  // engine_group.cc
+  Group& GroupOf(const GroupId& id);
+  Ready Load(Group& group, OnLoaded then);
+  void StartLoad(Group& group);
+  void TakeGroup(Group& group, const GroupState& state, Seq last);
+  void Unload(Group& group);
+  // As Read of a user: the group's store, once it holds all that the group's numbers say.
+  void Read(Group& group, std::function<Continuation(const MessageStore&)> job,
+            std::function<void(Engine&, const Status&)> failed);
+  // Null: not a member now, or there is no such group.
+  const Member* MemberOf(const Group& group, const UserId& user) const;
+  void Subscribe(Session& session, const GroupId& id, int8_t qos);
+  void Unsubscribe(Session& session, const GroupId& id);
+  bool IsSubscribed(const Session& session, const Sending& sending) const;
+  bool TryGroup(User& sender, Sending& sending);
+  std::vector<User*> MembersOf(const Group& group);
+  bool StoresOk(const std::vector<User*>& users) const;
+  bool AwaitTails(User& sender, const std::vector<User*>& users);
+  void AwaitGroupRef(User& sender, const Sending& sending, Group& group);
+  void GroupOutcomeAgain(User& sender, const Sending& sending, const SentIds::Sent& sent);
+  void NumberInGroup(User& sender, Group& group, Sending& sending,
+                     const std::vector<User*>& inboxes);
+  // Numbers the message and hands it to the members' logs, subscribers, or both. Returns the
+  // sender's entry's number.
+  Seq Post(Group& group, Transaction& change, MessageRecord message,
+           const std::vector<User*>& inboxes, bool to_subscribers);
+  void EmitFanout(Group& group, const std::shared_ptr<const CachedMessage>& message);
+  void EmitAgain(SessionId session, const GroupId& id, const std::string& message);
+
+  // engine_group_change.cc
+  bool TryChange(User& actor, Sending& sending, Group& group);
+  Status CheckChange(const Group& group, const User& actor, GroupChange* change) const;
+  Status CheckNewMembers(const Group& group, const User& actor, const GroupChange& change) const;
+  Status CheckSize(GroupDelivery delivery, size_t members) const;
+  Status CheckRemove(const Group& group, const Member& own, const User& actor,
+                     const GroupChange& change) const;
+  Status CheckLeave(const Group& group, const Member& own, const User& actor,
+                    const GroupChange& change) const;
+  Status CheckSetRole(const Group& group, const Member& own, const GroupChange& change) const;
+  Status CheckSet(const Group& group, const Member& own, const GroupChange& change) const;
+  static size_t Owners(const Group& group);
+  bool IsNothing(const Group& group, const User& actor, const GroupChange& change) const;
+  static std::string ChangeBody(const User& actor, const GroupChange& change);
+  void Apply(Group& group, const User& actor, const GroupChange& change, Transaction* transaction);
+  static void SetMember(Group& group, const UserId& user, GroupRole role, Seq at);
+  void TellTopicMembers(const Group& group, const std::vector<UserId>& changed, bool switched);
+  void DropSubscribers(Group& group);
+
+  // engine_group_ask.cc
+  void AskGroupChange(const Asker& asker, GroupChange::Kind kind, const nlohmann::json& request);
+  void AskGroupGet(const Asker& asker, const nlohmann::json& request);
+  void AskGroupList(const Asker& asker, const nlohmann::json& request);
+  void AskGroupSync(const Asker& asker, const nlohmann::json& request);
+  void AskGroupHistory(const Asker& asker, const nlohmann::json& request);
+  void GroupReceipt(User& user, const Asker& asker, const nlohmann::json& receipt);
+  void TakeGroupReceipt(User& user, const Asker& asker, Group& group, PeerMarks had,
+                        PeerMarks wanted, const std::vector<CachedEntry>& entries);
+  void RecordGroupMarks(const User& user, const GroupId& group, const PeerMarks& marks,
+                        Transaction& change);
+  void TellGroupSenders(const UserId& by, const GroupId& group,
+                        const std::map<UserId, PeerMarks>& senders, Lsn lsn);
+  std::string GroupJson(const Group& group, const UserId& asker) const;
+  std::string MembersJson(const Group& group, const UserId& after, size_t limit) const;
+  // Calls `then` with the group once it is loaded, where the asker is a member; else refuses.
+  void WithGroup(const Asker& asker, const GroupId& id, std::function<void(Group&)> then);
+
+  // engine_people.cc
+  void TakeContacts(User& user, const std::vector<ContactRecord>& contacts);
+  void DropContacts(User& user);
+  const Contact* FindContact(const User& user, const UserId& peer) const;
+  static void PutContact(User& user, const Contact& contact);
+  // Contacts, and neither has blocked the other: each is shown the other's presence.
+  static bool Visible(const Contact& contact);
+  // May `from`, whose contacts are loaded, write to `to`, bring it into a group?
+  Status MayReach(const User& from, const UserId& to) const;
+  void AskContacts(const Asker& asker, std::string_view what, const nlohmann::json& request);
+  void ListContacts(const Asker& asker, const nlohmann::json& request);
+  void ChangeContact(const Asker& asker, std::string_view what, User& user, User& peer);
+  static Status ChangeSides(std::string_view what, Contact* mine, Contact* theirs);
+  Status CheckRoom(const User& user, const Contact& now) const;
+  void TellContact(const User& user, const Contact& was, const Contact& now, Lsn needs);
+  static std::string ContactJson(const Contact& contact);
+  bool ActsForOther(const Asker& asker);
+  void AskDevices(const Asker& asker, const nlohmann::json& request);
+  void AskRemoveDevice(const Asker& asker, const nlohmann::json& request);
+  void RemoveDevice(const Asker& asker, const DeviceId& device);
+  void AskAccount(const Asker& asker, std::string_view what, const nlohmann::json& request);
+  void AskAccountInfo(const Asker& asker, std::optional<std::string> name);
+  void AskPassword(const Asker& asker, const nlohmann::json& request);
+  void AskToken(const Asker& asker, const nlohmann::json& request);
+  int64_t TakePasswordTry(const UserId& user);
+
+  // engine_presence.cc
+  // The best of its devices'; `without` one of them.
+  static Shown StatusOf(const User& user, const Session* without = nullptr);
+  // `before`: what StatusOf said.
+  void StatusChanged(User& user, Shown before);
+  void PresenceDue(User& user, int64_t in_ms);
+  void Came(Session& session);
+  void Went(Session& session);
+  void Says(Session& session, const Asker& asker, std::string_view payload);
+  void PresenceTick();
+  bool AwaitDueContacts();
+  static bool IsToTell(const User& user);
+  using StatusLists = std::unordered_map<User*, std::string>;  // by who gets it
+  size_t GatherStatus(User& user, StatusLists* lists);
+  void EmitStatuses(const User& receiver, const std::string& list, Lsn needs = Lsn());
+  // Adds `{"user":"bob","online":true}`.
+  static void AppendStatus(const UserId& user, Shown shown, int64_t last_seen_ms,
+                           std::string* list);
+  void TellOffline(SessionId session, User& sender, const UserId& receiver, Lsn needs);
+  void EmitOffline(SessionId session, User& receiver, Lsn needs);
+  void AskPresence(const Asker& asker, const nlohmann::json& request);
+  using LastSeen = std::unordered_map<UserId, int64_t>;
+  void ReadLastSeen(const Asker& asker, const std::vector<UserId>& users);
+  void AnswerPresence(const Asker& asker, const std::vector<UserId>& users, const LastSeen& seen);
+  std::vector<UserId> VisibleOf(const User& user, const std::vector<UserId>& users) const;
+  void Typing(const Asker& asker, std::string_view to, std::string_view payload);
+  void TypeTo(const Asker& asker, const UserId& to, bool on);
+  void TypeInGroup(const Asker& asker, const GroupId& id, bool on);
+  void EmitTyping(const UserId& receiver, SessionId but, const std::string& payload);
 
   // engine_ask.cc
   struct Method;
@@ -284,7 +542,6 @@ class Engine {
   void AskHistory(const Asker& asker, const nlohmann::json& request);
   void AskConversations(const Asker& asker, const nlohmann::json& request);
   void AskRecent(const Asker& asker, const nlohmann::json& request);
-  void AskDevices(const Asker& asker, const nlohmann::json& request);
   void AnswerSync(User& user, const Asker& asker, Seq after, uint64_t limit);
   void AnswerSyncFrom(User& user, const Asker& asker, const std::vector<CachedEntry>& entries,
                       bool cut);
@@ -298,16 +555,26 @@ class Engine {
   Env* const env_;
   Log* const log_;
   Accounts* const accounts_;
+  Roster* const roster_;
+  TopicMembers* const topic_members_;
   Readers* const readers_;
   Release* const release_;
 
   std::unordered_map<UserId, std::unique_ptr<User>> users_;
   std::unordered_map<SessionId, std::unique_ptr<Session>> sessions_;
+  std::unordered_map<GroupId, std::unique_ptr<Group>> groups_;
   std::unordered_map<KeyName, Key> keys_;
-  std::list<User*> cache_uses_;  // those with a cache, latest used first
+  std::vector<User*> presence_due_;  // those whose status may have to be told
+  int64_t presence_told_ms_ = 0;     // when it last was
+  int64_t presence_next_ms_ = 0;     // nobody is due earlier
+  int64_t presence_waits_ms_ = 0;    // since when a batch waits for contacts; 0: it doesn't
+  size_t presence_loads_ = 0;        // reads for it under way
+  std::unordered_map<UserId, PasswordTries> password_tries_;
+  std::list<User*> cache_uses_;      // those with a cache, latest used first
   size_t cached_bytes_ = 0;
   std::vector<User*> syncing_;  // those that had waiting syncs since the last Tick
   Lsn next_lsn_;
+  Lsn roster_lsn_;     // the newest change of any group
   Lsn forgotten_lsn_;  // the newest transaction of users that were forgotten
   std::vector<Transaction> turn_;
   std::vector<Effect> effects_;

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "chat/engine.h"
+#include "chat/pages.h"
 
 namespace parley {
 namespace {
@@ -12,49 +13,19 @@ using nlohmann::json;
 
 constexpr size_t kRidBytesMax = 128;
 
-// Adds messages to a JSON array until an answer would pass its size.
-class MessageList {
- public:
-  explicit MessageList(size_t bytes_max) : MessageList(bytes_max, SIZE_MAX) {}
-  // … or its first one `first_max`, where that is more.
-  MessageList(size_t bytes_max, size_t first_max) : bytes_max_(bytes_max), first_max_(first_max) {}
-  // False where it has no room left.
-  bool Add(Seq seq, std::string_view rest) {
-    if (text_.size() + rest.size() + 32 > (text_.empty() ? first_max_ : bytes_max_)) return false;
-    if (!text_.empty()) text_ += ',';
-    AppendMessage(seq, rest, &text_);
-    return true;
-  }
-  std::string Json() const { return '[' + text_ + ']'; }
-
- private:
-  const size_t bytes_max_;
-  const size_t first_max_;
-  std::string text_;
-};
-
-constexpr size_t kMessagesBytesMax = kAnswerBytesMax - 1024;  // room for what stands around them
-
 // What one message takes at most; a reaction that makes it more is left out.
 constexpr size_t kMessageBytesMax = kMessagesBytesMax - 256;
 
-void AppendMember(const char* name, uint64_t value, std::string* out) {
-  *out += ",\"";
-  *out += name;
-  *out += "\":";
-  AppendNumber(value, out);
-}
-
 // A message in its latest form: edits and a retraction applied, reactions listed.
-std::string LatestRest(const MessageRecord& message, const std::vector<LogEntry>& later) {
-  MessageRecord latest = message;
+std::string LatestRest(const LogEntry& message, const std::vector<LogEntry>& later) {
+  LogEntry latest = message;
   int64_t edited_ms = 0;
   int64_t retracted_ms = 0;
   std::map<UserId, std::string> reactions;  // the last one of each user; "" takes it back
   for (const LogEntry& entry : later) {
     const MessageRecord& what = entry.message;
     if (what.type == MessageType::kEdit) {
-      latest.body = what.body;
+      latest.message.body = what.body;
       edited_ms = what.ts_ms;
     } else if (what.type == MessageType::kRetract) {
       retracted_ms = what.ts_ms;
@@ -62,7 +33,7 @@ std::string LatestRest(const MessageRecord& message, const std::vector<LogEntry>
       reactions[what.from] = what.body;
     }
   }
-  if (retracted_ms > 0) latest.body.clear();
+  if (retracted_ms > 0) latest.message.body.clear();
   std::string rest = MessageRest(latest);
   rest.pop_back();
   if (edited_ms > 0) AppendMember("edited", static_cast<uint64_t>(edited_ms), &rest);
@@ -77,33 +48,45 @@ std::string LatestRest(const MessageRecord& message, const std::vector<LogEntry>
   return rest + "}";
 }
 
-struct HistoryPage {
-  std::string messages;
-  bool more = false;
-};
+bool FoldedIn(MessageType type) {
+  return type == MessageType::kEdit || type == MessageType::kRetract ||
+         type == MessageType::kReaction;
+}
 
-// Messages only; what edits them is folded in, so that a page of the log may give fewer.
-Result<HistoryPage> BuildHistory(const MessageStore& store, const UserId& user, const UserId& peer,
-                                 Page page, size_t limit) {
+}  // namespace
+
+// What edits a message is folded in, so that a page of the log may give fewer.
+Result<HistoryPage> BuildHistory(const HistorySource& source, Page page, size_t limit) {
   MessageList list(kMessagesBytesMax);
   size_t count = 0;
   for (;;) {
     page.limit = limit;
-    auto read = store.ReadConversation(user, peer, page);
+    auto read = source.read(page);
     if (!read) return Error(read.error());
     for (const LogEntry& entry : read->entries) {
-      if (entry.message.type != MessageType::kMessage) continue;
+      if (FoldedIn(entry.message.type)) continue;
       if (count == limit) return HistoryPage{list.Json(), true};
-      auto later = store.ReadReferring(user, entry.seq);
+      auto later = source.referring(entry.seq);
       if (!later) return Error(later.error());
-      std::string rest =
-          later->empty() ? MessageRest(entry.message) : LatestRest(entry.message, *later);
-      if (!list.Add(entry.seq, rest)) return HistoryPage{list.Json(), true};
+      if (!list.Add(entry, later->empty() ? MessageRest(entry) : LatestRest(entry, *later))) {
+        return HistoryPage{list.Json(), true};
+      }
       ++count;
     }
     if (!read->more || read->entries.empty()) return HistoryPage{list.Json(), false};
     (page.descending ? page.before : page.after) = read->entries.back().seq;
   }
+}
+
+namespace {
+
+bool CountsAsUnread(const CachedMessage& message, const UserId& user) {
+  return message.from != user && message.type != MessageType::kSystem;
+}
+
+// `"with":"bob"` or `"group":"ubuntu"`.
+std::string TalkName(const UserId& peer, const GroupId& group) {
+  return group.empty() ? "\"with\":\"" + peer.str() + "\"" : "\"group\":\"" + group.str() + "\"";
 }
 
 Result<UserId> ReadPeer(const json& request) {
@@ -118,23 +101,90 @@ Result<UserId> ReadPeer(const json& request) {
 CachedEntry ToCached(const LogEntry& entry) {
   const MessageRecord& message = entry.message;
   return {entry.seq, entry.peer_seq,
-          std::make_shared<CachedMessage>(
-              CachedMessage{message.from, message.to, message.type, MessageRest(message), Lsn()})};
+          std::make_shared<CachedMessage>(CachedMessage{message.from, message.to, entry.group,
+                                                        entry.gseq, message.type,
+                                                        MessageRest(entry), Lsn()})};
+}
+
+void AppendMember(const char* name, uint64_t value, std::string* out) {
+  *out += ",\"";
+  *out += name;
+  *out += "\":";
+  AppendNumber(value, out);
+}
+
+bool MessageList::Add(Seq seq, std::string_view rest) {
+  if (!HasRoom(rest)) return false;
+  AppendMessage(seq, rest, &text_);
+  return true;
+}
+
+bool MessageList::Add(const LogEntry& entry, std::string_view rest) {
+  if (!entry.group.empty() && entry.seq == entry.gseq) {
+    if (!HasRoom(rest)) return false;
+    AppendGroupMessage(rest, &text_);
+    return true;
+  }
+  return Add(entry.seq, rest);
+}
+
+bool MessageList::HasRoom(std::string_view rest) {
+  if (text_.size() + rest.size() + 32 > (text_.empty() ? first_max_ : bytes_max_)) return false;
+  if (!text_.empty()) text_ += ',';
+  return true;
 }
 
 struct Engine::Method {
   std::string_view name;
-  void (Engine::*ask)(const Asker&, const json&);
+  void (*ask)(Engine&, const Asker&, const json&);
   std::initializer_list<std::string_view> members;  // besides "rid"
 };
 
+#define PARLEY_ASK(call) [](Engine& e, const Asker& a, const json& r) { e.call; }
 const Engine::Method Engine::kMethods[] = {
-    {"sync", &Engine::AskSync, {"rid", "after", "limit", "wait", "group"}},
-    {"history", &Engine::AskHistory, {"rid", "with", "group", "before", "after", "limit"}},
-    {"conversations", &Engine::AskConversations, {"rid", "limit", "before"}},
-    {"recent", &Engine::AskRecent, {"rid"}},
-    {"devices.list", &Engine::AskDevices, {"rid"}},
+    {"sync", PARLEY_ASK(AskSync(a, r)), {"rid", "after", "limit", "wait", "group"}},
+    {"history", PARLEY_ASK(AskHistory(a, r)), {"rid", "with", "group", "before", "after", "limit"}},
+    {"conversations", PARLEY_ASK(AskConversations(a, r)), {"rid", "limit", "before"}},
+    {"recent", PARLEY_ASK(AskRecent(a, r)), {"rid"}},
+    {"presence", PARLEY_ASK(AskPresence(a, r)), {"rid", "users", "contacts"}},
+    {"contacts.list", PARLEY_ASK(AskContacts(a, "list", r)), {"rid", "after", "limit"}},
+    {"contacts.add", PARLEY_ASK(AskContacts(a, "add", r)), {"rid", "user"}},
+    {"contacts.accept", PARLEY_ASK(AskContacts(a, "accept", r)), {"rid", "user"}},
+    {"contacts.remove", PARLEY_ASK(AskContacts(a, "remove", r)), {"rid", "user"}},
+    {"contacts.block", PARLEY_ASK(AskContacts(a, "block", r)), {"rid", "user"}},
+    {"contacts.unblock", PARLEY_ASK(AskContacts(a, "unblock", r)), {"rid", "user"}},
+    {"groups.create",
+     PARLEY_ASK(AskGroupChange(a, GroupChange::Kind::kCreate, r)),
+     {"rid", "group", "title", "members", "delivery", "open", "history"}},
+    {"groups.get", PARLEY_ASK(AskGroupGet(a, r)), {"rid", "group", "after", "limit", "receipts"}},
+    {"groups.list", PARLEY_ASK(AskGroupList(a, r)), {"rid", "after", "limit"}},
+    {"groups.add",
+     PARLEY_ASK(AskGroupChange(a, GroupChange::Kind::kAdd, r)),
+     {"rid", "group", "user", "users"}},
+    {"groups.remove",
+     PARLEY_ASK(AskGroupChange(a, GroupChange::Kind::kRemove, r)),
+     {"rid", "group", "user"}},
+    {"groups.join", PARLEY_ASK(AskGroupChange(a, GroupChange::Kind::kJoin, r)), {"rid", "group"}},
+    {"groups.leave",
+     PARLEY_ASK(AskGroupChange(a, GroupChange::Kind::kLeave, r)),
+     {"rid", "group", "user"}},
+    {"groups.set_role",
+     PARLEY_ASK(AskGroupChange(a, GroupChange::Kind::kSetRole, r)),
+     {"rid", "group", "user", "role"}},
+    {"groups.set",
+     PARLEY_ASK(AskGroupChange(a, GroupChange::Kind::kSet, r)),
+     {"rid", "group", "title", "delivery", "open", "history", "name"}},
+    {"groups.delete",
+     PARLEY_ASK(AskGroupChange(a, GroupChange::Kind::kDelete, r)),
+     {"rid", "group"}},
+    {"devices.list", PARLEY_ASK(AskDevices(a, r)), {"rid"}},
+    {"devices.remove", PARLEY_ASK(AskRemoveDevice(a, r)), {"rid", "device"}},
+    {"account.get", PARLEY_ASK(AskAccount(a, "get", r)), {"rid"}},
+    {"account.set", PARLEY_ASK(AskAccount(a, "set", r)), {"rid", "name"}},
+    {"account.password", PARLEY_ASK(AskAccount(a, "password", r)), {"rid", "old", "new"}},
+    {"account.token", PARLEY_ASK(AskAccount(a, "token", r)), {"rid", "ttl", "device"}},
 };
+#undef PARLEY_ASK
 
 void Engine::Ask(const Asker& asker, std::string_view method, std::string_view payload) {
   Asker named = asker;
@@ -152,21 +202,22 @@ void Engine::Ask(const Asker& asker, std::string_view method, std::string_view p
     return Refuse(named, {Code::kBadRequest, "there is no method '" + std::string(method) + "'"});
   }
   if (Status status = OnlyKnown(*request, row->members); !status.ok()) return Refuse(named, status);
-  if (request->contains("group")) return Refuse(named, {Code::kNotFound, "no such group"});
+  if (request->contains("group") && roster_ == nullptr) return Refuse(named, NoSuchGroup());
   User& user = UserOf(asker.user);
   auto go = [this, named, row, request = std::move(*request)](const Status& status) {
     if (!status.ok()) return Refuse(named, status);
-    (this->*row->ask)(named, request);
+    row->ask(*this, named, request);
   };
-  if (!log_->store_ok(user.id)) {
+  if (!log_->store_ok(user.id.str())) {
     return Refuse(named, {Code::kUnavailable, "the store can't be read now; try again later"});
   }
-  if (Load(user, false, go) == Ready::kNow) go(Status());
+  if (Load(user, kTail, go) == Ready::kNow) go(Status());
 }
 
 // sync.
 
 void Engine::AskSync(const Asker& asker, const json& request) {
+  if (request.contains("group")) return AskGroupSync(asker, request);
   uint64_t after = 0, limit = 100, wait_s = 0;
   Status status = ReadNumber(request, "after", 0, UINT64_MAX, &after);
   if (status.ok()) status = ReadNumber(request, "limit", 1, 1000, &limit);
@@ -193,9 +244,11 @@ void Engine::AnswerSync(User& user, const Asker& asker, Seq after, uint64_t limi
   }
   auto failed = [asker](Engine& engine, const Status& why) { engine.Refuse(asker, why); };
   Page page{.after = after, .limit = limit, .bytes_max = kMessagesBytesMax};
-  auto job = [asker, page, failed, it = &user](const MessageStore& store) -> Continuation {
+  auto job = [asker, page, failed, it = &user,
+              log = log_](const MessageStore& store) -> Continuation {
     auto read = store.ReadLog(asker.user, page);
-    if (!read) return [failed, why = read.error()](Engine& engine) { failed(engine, why); };
+    Status status = read ? FillEntries(log, &read->entries) : read.error();
+    if (!status.ok()) return [failed, status](Engine& engine) { failed(engine, status); };
     auto entries = std::make_shared<std::vector<CachedEntry>>();
     for (LogEntry& entry : read->entries) entries->push_back(ToCached(entry));
     return [asker, it, entries, more = read->more](Engine& engine) {
@@ -242,7 +295,7 @@ void Engine::ExpireSyncs(User& user, int64_t now_ms) {
         if (!status.ok()) return Refuse(sync.asker, status);
         AnswerSync(*it, sync.asker, sync.after, sync.limit);
       };
-      if (Load(user, false, answer) == Ready::kNow) answer(Status());
+      if (Load(user, kTail, answer) == Ready::kNow) answer(Status());
     } else {
       user.waiting_syncs.push_back(std::move(sync));
     }
@@ -251,22 +304,35 @@ void Engine::ExpireSyncs(User& user, int64_t now_ms) {
 
 // history.
 
-void Engine::AskHistory(const Asker& asker, const json& request) {
-  auto peer = ReadPeer(request);
-  if (!peer) return Refuse(asker, peer.error());
-  uint64_t before = UINT64_MAX, after = 0, limit = 20;
+Status ReadHistoryPage(const json& request, Page* page, uint64_t* limit) {
+  uint64_t before = UINT64_MAX, after = 0;
   bool forward = request.contains("after");
   Status status = ReadNumber(request, "before", 1, UINT64_MAX, &before);
   if (status.ok()) status = ReadNumber(request, "after", 0, UINT64_MAX, &after);
-  if (status.ok()) status = ReadNumber(request, "limit", 1, 100, &limit);
+  if (status.ok()) status = ReadNumber(request, "limit", 1, 100, limit);
   if (status.ok() && forward && request.contains("before")) {
     status = {Code::kBadRequest, "'before' or 'after', not both"};
   }
-  if (!status.ok()) return Refuse(asker, status);
-  Page page{.after = Seq(after), .before = Seq(before), .descending = !forward};
+  *page = Page{.after = Seq(after), .before = Seq(before), .descending = !forward};
+  return status;
+}
+
+void Engine::AskHistory(const Asker& asker, const json& request) {
+  if (request.contains("group")) return AskGroupHistory(asker, request);
+  auto peer = ReadPeer(request);
+  if (!peer) return Refuse(asker, peer.error());
+  Page page;
+  uint64_t limit = 20;
+  if (Status status = ReadHistoryPage(request, &page, &limit); !status.ok()) {
+    return Refuse(asker, status);
+  }
   auto failed = [asker](Engine& engine, const Status& why) { engine.Refuse(asker, why); };
   auto job = [asker, peer = *peer, page, limit, failed](const MessageStore& store) -> Continuation {
-    auto history = BuildHistory(store, asker.user, peer, page, limit);
+    Conversation with{.peer = peer};
+    auto history = BuildHistory(
+        {[&](const Page& part) { return store.ReadConversation(asker.user, with, part); },
+         [&](Seq seq) { return store.ReadReferring(asker.user, seq); }},
+        page, limit);
     if (!history) return [failed, why = history.error()](Engine& engine) { failed(engine, why); };
     auto marks = store.ReadPeerMarks(asker.user, peer);
     if (!marks) return [failed, why = marks.error()](Engine& engine) { failed(engine, why); };
@@ -288,8 +354,8 @@ void Engine::AskConversations(const Asker& asker, const json& request) {
   if (!status.ok()) return Refuse(asker, status);
   User& user = UserOf(asker.user);
   auto failed = [asker](Engine& engine, const Status& why) { engine.Refuse(asker, why); };
-  auto job = [asker, limit, before, read = user.read,
-              failed](const MessageStore& store) -> Continuation {
+  auto job = [asker, limit, before, read = user.read, failed,
+              log = log_](const MessageStore& store) -> Continuation {
     auto fail = [&](const Status& why) { return [failed, why](Engine& e) { failed(e, why); }; };
     auto talks = store.ReadConversations(asker.user, Seq(before), limit + 1);
     if (!talks) return fail(talks.error());
@@ -298,17 +364,17 @@ void Engine::AskConversations(const Asker& asker, const json& request) {
     std::string listed;
     for (const Conversation& talk : *talks) {
       auto last = store.ReadLog(asker.user, {.after = Seq(talk.last.value() - 1), .limit = 1});
-      if (!last) return fail(last.error());
-      auto unread = store.CountUnread(asker.user, talk.peer, read, kUnreadMax);
+      Status filled = last ? FillEntries(log, &last->entries) : last.error();
+      if (!filled.ok()) return fail(filled);
+      auto unread = store.CountUnread(asker.user, talk, read, kUnreadMax);
       if (!unread) return fail(unread.error());
       if (last->entries.empty()) continue;
-      std::string rest = MessageRest(last->entries[0].message);
+      std::string rest = MessageRest(last->entries[0]);
       if (!listed.empty() && listed.size() + rest.size() + 256 > kMessagesBytesMax) {
         more = true;
         break;
       }
-      listed +=
-          (listed.empty() ? "{\"with\":\"" : ",{\"with\":\"") + talk.peer.str() + "\",\"last\":";
+      listed += (listed.empty() ? "{" : ",{") + TalkName(talk.peer, talk.group) + ",\"last\":";
       AppendMessage(talk.last, rest, &listed);
       AppendMember("unread", *unread, &listed);
       listed += '}';
@@ -341,7 +407,7 @@ void Engine::AnswerRecent(const Asker& asker, const Recent& recent, Seq head, Ls
     for (auto entry = talk.messages.rbegin(); entry != talk.messages.rend(); ++entry) {
       if (!list.Add(entry->seq, entry->message->rest)) break;
     }
-    listed += (listed.empty() ? "{\"with\":\"" : ",{\"with\":\"") + talk.peer.str() + "\"";
+    listed += (listed.empty() ? "{" : ",{") + TalkName(talk.peer, talk.group);
     AppendMember("unread", talk.unread, &listed);
     std::string messages = list.Json();
     left -= std::min(left, messages.size() + 128);
@@ -355,19 +421,21 @@ void Engine::AnswerRecent(const Asker& asker, const Recent& recent, Seq head, Ls
 
 void Engine::ReadRecent(User& user, const Asker& asker) {
   auto failed = [asker](Engine& engine, const Status& why) { engine.Refuse(asker, why); };
-  auto job = [asker, failed, it = &user, as_of = user.last, lsn = user.lsn,
-              read = user.read](const MessageStore& store) -> Continuation {
+  auto job = [asker, failed, it = &user, as_of = user.last, lsn = user.lsn, read = user.read,
+              log = log_](const MessageStore& store) -> Continuation {
     auto fail = [&](const Status& why) { return [failed, why](Engine& e) { failed(e, why); }; };
     auto recent = std::make_shared<Recent>();
     auto talks = store.ReadConversations(asker.user, Seq(UINT64_MAX), kRecentTalks);
     if (!talks) return fail(talks.error());
     for (const Conversation& talk : *talks) {
-      auto page = store.ReadConversation(asker.user, talk.peer,
-                                         {.descending = true, .limit = kRecentMessages});
-      if (!page) return fail(page.error());
-      auto unread = store.CountUnread(asker.user, talk.peer, read, kUnreadMax);
+      auto page =
+          store.ReadConversation(asker.user, talk, {.descending = true, .limit = kRecentMessages});
+      Status filled = page ? FillEntries(log, &page->entries) : page.error();
+      if (!filled.ok()) return fail(filled);
+      auto unread = store.CountUnread(asker.user, talk, read, kUnreadMax);
       if (!unread) return fail(unread.error());
-      Recent::Talk& kept = recent->talks.emplace_back(Recent::Talk{talk.peer, {}, *unread, true});
+      Recent::Talk& kept =
+          recent->talks.emplace_back(Recent::Talk{talk.peer, talk.group, {}, *unread, true});
       for (auto entry = page->entries.rbegin(); entry != page->entries.rend(); ++entry) {
         kept.messages.push_back(ToCached(*entry));
       }
@@ -383,14 +451,17 @@ void Engine::ReadRecent(User& user, const Asker& asker) {
 
 void Engine::AddToRecent(User& user, const CachedEntry& entry) {
   auto& talks = user.recent->talks;
-  bool incoming = entry.message->from != user.id;
-  const UserId& peer = incoming ? entry.message->from : entry.message->to;
-  auto talk =
-      std::find_if(talks.begin(), talks.end(), [&](const auto& t) { return t.peer == peer; });
+  const CachedMessage& message = *entry.message;
+  bool incoming = CountsAsUnread(message, user.id);
+  UserId peer;
+  if (message.group.empty()) peer = message.from != user.id ? message.from : message.to;
+  auto talk = std::find_if(talks.begin(), talks.end(), [&](const auto& t) {
+    return t.peer == peer && t.group == message.group;
+  });
   if (talk == talks.end()) {
     if (talks.size() == kRecentTalks) talks.pop_back();
     // What was said in it before is not known here: it is read when somebody asks.
-    talks.insert(talks.begin(), Recent::Talk{peer, {}, 0, false});
+    talks.insert(talks.begin(), Recent::Talk{peer, message.group, {}, 0, false});
   } else {
     std::rotate(talks.begin(), talk, talk + 1);
   }
@@ -410,41 +481,9 @@ void Engine::UpdateUnread(User& user) {
     talk.complete = talk.complete && (knows || talk.messages.size() < kRecentMessages);
     talk.unread = static_cast<uint64_t>(
         std::count_if(talk.messages.begin(), talk.messages.end(), [&](const CachedEntry& entry) {
-          return entry.message->from != user.id && entry.seq > user.read;
+          return CountsAsUnread(*entry.message, user.id) && entry.seq > user.read;
         }));
   }
-}
-
-// devices.
-
-void Engine::AskDevices(const Asker& asker, const json&) {
-  User& user = UserOf(asker.user);
-  std::map<std::string, Seq> online;
-  for (const Session* session : user.sessions)
-    online[session->device.str()] = session->cursor.value_or(Seq());
-  auto failed = [asker](Engine& engine, const Status& why) { engine.Refuse(asker, why); };
-  auto job = [asker, online, failed,
-              now = now_ms_](const MessageStore& store) mutable -> Continuation {
-    auto cursors = store.ReadDevices(asker.user);
-    if (!cursors) return [failed, why = cursors.error()](Engine& engine) { failed(engine, why); };
-    std::string listed;
-    auto add = [&](const std::string& device, Seq delivered, int64_t seen_ms, bool is_online) {
-      listed += listed.empty() ? "{\"device\":" : ",{\"device\":";
-      AppendJsonString(device, &listed);
-      AppendMember("delivered", delivered.value(), &listed);
-      AppendMember("last_seen", static_cast<uint64_t>(seen_ms), &listed);
-      listed += is_online ? ",\"online\":true}" : ",\"online\":false}";
-    };
-    for (const DeviceCursor& cursor : *cursors) {
-      bool is_online = online.erase(cursor.device.str()) > 0;
-      add(cursor.device.str(), cursor.delivered, is_online ? now : cursor.ts_ms, is_online);
-    }
-    for (const auto& [device, delivered] : online) add(device, delivered, now, true);
-    return [asker, members = ",\"devices\":[" + listed + "]"](Engine& engine) {
-      engine.Answer(asker, members);
-    };
-  };
-  Read(user, std::move(job), failed);
 }
 
 }  // namespace parley

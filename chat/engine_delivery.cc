@@ -21,7 +21,7 @@ void Engine::StartDelivery(Session& session) {
     if (!status.ok()) return DeliveryFailed(*it, status);
     StartAt(*it, it->user->last);
   };
-  if (Load(*user, false, with_tail) == Ready::kNow) StartAt(session, user->last);
+  if (Load(*user, kTail, with_tail) == Ready::kNow) StartAt(session, user->last);
 }
 
 // Live from `from`, unless the device once confirmed an earlier number: then from there.
@@ -79,14 +79,14 @@ void Engine::Restart(Session& session) {
     it->delivery = Session::Delivery::kLive;
     Pump(*it);
   };
-  if (Load(*session.user, false, with_tail) == Ready::kNow) with_tail(Status());
+  if (Load(*session.user, kTail, with_tail) == Ready::kNow) with_tail(Status());
 }
 
 void Engine::StoresChanged() {
   any_failed_ = false;
   for (auto& [id, session] : sessions_) {
     if (session->delivery != Session::Delivery::kFailed) continue;
-    if (log_->store_ok(session->user->id)) {
+    if (log_->store_ok(session->user->id.str())) {
       Restart(*session);
     } else {
       any_failed_ = true;
@@ -140,11 +140,12 @@ void Engine::ReadFor(Session& session) {
     Session* it = engine.FindSession(id);
     if (it != nullptr && it->start == start) engine.DeliveryFailed(*it, status);
   };
-  auto job = [user = session.user->id, id = session.id, start = session.start, failed,
+  auto job = [user = session.user->id, id = session.id, start = session.start, failed, log = log_,
               page = Page{.after = session.sent, .limit = room}](
                  const MessageStore& store) -> Continuation {
     auto read = store.ReadLog(user, page);
-    if (!read) return [failed, status = read.error()](Engine& engine) { failed(engine, status); };
+    Status status = read ? FillEntries(log, &read->entries) : read.error();
+    if (!status.ok()) return [failed, status](Engine& engine) { failed(engine, status); };
     auto entries = std::make_shared<std::vector<CachedEntry>>();
     for (LogEntry& entry : read->entries) entries->push_back(ToCached(entry));
     return [id, start, entries](Engine& engine) {
@@ -168,6 +169,7 @@ void Engine::Receipt(Session& session, User& user, const Asker& asker, std::stri
   named.head += "\"topic\":\"receipt/" + user.id.str() + "\",";
   auto receipt = ParseObject(payload);
   if (!receipt) return Refuse(named, receipt.error());
+  if (receipt->contains("group")) return GroupReceipt(user, named, *receipt);
   uint64_t delivered = 0;
   uint64_t read = 0;
   Status status = OnlyKnown(*receipt, {"delivered", "read"});
@@ -184,7 +186,8 @@ void Engine::Receipt(Session& session, User& user, const Asker& asker, std::stri
                read](const Status& cursor) {
     Session* device = FindSession(id);
     if (cursor.ok()) {
-      TakeReceipt(own ? device : nullptr, *it, named, Seq(delivered), Seq(read));
+      bool confirms = own && !device->removed;
+      TakeReceipt(confirms ? device : nullptr, *it, named, Seq(delivered), Seq(read));
     } else {
       Refuse(named, cursor);
     }
@@ -195,12 +198,12 @@ void Engine::Receipt(Session& session, User& user, const Asker& asker, std::stri
     if (!loaded.ok() || !own) return done(loaded);
     LoadCursor(*FindSession(id), [done](Session&, const Status& cursor) { done(cursor); });
   };
-  if (Load(user, false, take) == Ready::kNow) take(Status());
+  if (Load(user, kTail, take) == Ready::kNow) take(Status());
 }
 
 void Engine::TakeReceipt(Session* device, User& user, const Asker& asker, Seq delivered, Seq read) {
   delivered = std::max(delivered, read);  // what was read was delivered
-  if (user.tail != Loaded::kYes || !log_->journal_ok() || !log_->store_ok(user.id)) {
+  if (!Loads(user, kTail) || !log_->journal_ok() || !log_->store_ok(user.id.str())) {
     return Refuse(asker, {Code::kUnavailable, "the store can't be written now; try again later"});
   }
   if (delivered > user.last) {
@@ -261,7 +264,7 @@ void Engine::AdvanceMarks(User& user) {
     for (LogEntry& entry : page->entries) entries->push_back(ToCached(entry));
     return [it, delivered, read, entries](Engine& engine) {
       it->marks_reading = false;
-      if (entries->empty() || it->tail != Loaded::kYes) return;
+      if (entries->empty() || !engine.Loads(*it, kTail)) return;
       Seq end = entries->back().seq;
       engine.MarkRange(*it, std::clamp(end, it->delivered, delivered),
                        std::clamp(end, it->read, std::max(read, it->read)), *entries);
@@ -275,18 +278,25 @@ void Engine::AdvanceMarks(User& user) {
 void Engine::MarkRange(User& user, Seq delivered, Seq read,
                        const std::vector<CachedEntry>& entries) {
   std::map<UserId, PeerMarks> senders;
+  std::map<GroupId, GroupRange> groups;
   for (const CachedEntry& entry : entries) {
-    const UserId& from = entry.message->from;
-    if (from == user.id) continue;
-    if (entry.seq > user.delivered && entry.seq <= delivered)
-      senders[from].delivered = entry.peer_seq;
-    if (entry.seq > user.read && entry.seq <= read) senders[from].read = entry.peer_seq;
+    const CachedMessage& message = *entry.message;
+    bool in_delivered = entry.seq > user.delivered && entry.seq <= delivered;
+    bool in_read = entry.seq > user.read && entry.seq <= read;
+    if (!message.group.empty()) {
+      groups[message.group].Add(message, user.id, in_delivered, in_read);
+    } else if (message.from != user.id) {
+      if (in_delivered) senders[message.from].delivered = entry.peer_seq;
+      if (in_read) senders[message.from].read = entry.peer_seq;
+    }
   }
   user.delivered = delivered;
   user.read = read;
   Transaction& change = Change();
   user.lsn = change.lsn;
+  Lsn lsn = change.lsn;
   change.records.emplace_back(MarksRecord{user.id, delivered, read});
+  for (const auto& [group, range] : groups) RecordGroupMarks(user, group, range.all, change);
   for (const auto& [sender, marks] : senders) {
     change.records.emplace_back(
         PeerMarksRecord{sender, user.id, marks.delivered, marks.read, now_ms_});
@@ -296,26 +306,31 @@ void Engine::MarkRange(User& user, Seq delivered, Seq read,
       continue;
     }
     known->second->lsn = change.lsn;
-    std::string payload = "{\"by\":\"" + user.id.str() + "\"";
-    if (marks.delivered > Seq()) {
-      payload += ",\"delivered\":";
-      AppendNumber(marks.delivered.value(), &payload);
-    }
-    if (marks.read > Seq()) {
-      payload += ",\"read\":";
-      AppendNumber(marks.read.value(), &payload);
-    }
-    payload += ",\"ts\":";
-    AppendNumber(static_cast<uint64_t>(now_ms_), &payload);
-    payload += "}";
-    for (Session* session : known->second->sessions) {
-      if (!session->receipts) continue;
-      Effect& effect = Emit(session->id, Channel::kReceipt);
-      effect.payload = payload;
-      effect.needs = change.lsn;
-    }
+    EmitReceipt(*known->second, user.id, "", marks, lsn);
   }
+  for (const auto& [group, range] : groups) TellGroupSenders(user.id, group, range.senders, lsn);
   UpdateUnread(user);
+}
+
+// `members`: what stands between "by" and the numbers.
+void Engine::EmitReceipt(const User& sender, const UserId& by, std::string_view members,
+                         const PeerMarks& marks, Lsn needs) {
+  std::string payload;
+  for (const Session* session : sender.sessions) {
+    if (!session->receipts) continue;
+    if (payload.empty()) {
+      payload = "{\"by\":\"" + by.str() + "\"";
+      payload += members;
+      if (marks.delivered > Seq()) {
+        payload += ",\"delivered\":" + std::to_string(marks.delivered.value());
+      }
+      if (marks.read > Seq()) payload += ",\"read\":" + std::to_string(marks.read.value());
+      payload += ",\"ts\":" + std::to_string(now_ms_) + "}";
+    }
+    Effect& effect = Emit(session->id, Channel::kReceipt);
+    effect.payload = payload;
+    effect.needs = needs;
+  }
 }
 
 }  // namespace parley

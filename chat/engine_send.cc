@@ -9,8 +9,8 @@ namespace parley {
 namespace {
 
 // What makes a retry the same message: everything that its receiver would see of it.
-uint64_t ContentHash(const UserId& to, const SendRequest& request) {
-  std::string content = to.str();
+uint64_t ContentHash(const std::string& topic, const SendRequest& request) {
+  std::string content = topic;
   content += '\0';
   content += static_cast<char>(request.type);
   if (request.ref) content += request.ref->from.str() + '/' + request.ref->id;
@@ -31,8 +31,9 @@ void Engine::SentIds::Add(const std::string& id, Sent sent) {
 
 std::string Engine::SendHead(const Sending& sending) const {
   std::string head = sending.asker.head;
+  if (sending.change) return head;
   head += "\"topic\":";
-  AppendJsonString("chat/" + sending.to.str(), &head);
+  AppendJsonString(TopicOf(sending), &head);
   head += ",";
   if (!sending.request.id.empty()) {
     head += "\"id\":";
@@ -42,12 +43,16 @@ std::string Engine::SendHead(const Sending& sending) const {
   return head;
 }
 
+std::string Engine::TopicOf(const Sending& sending) {
+  return sending.group.empty() ? "chat/" + sending.to.str() : "group/" + sending.group.str();
+}
+
 void Engine::Send(Sending sending) {
   User& sender = UserOf(sending.asker.user);
   if (sender.parked.empty() && TrySend(sender, sending)) return;
   if (sender.parked.size() >= options_.parked_max) {
-    sending.asker.head = SendHead(sending);
-    return Refuse(sending.asker, {Code::kBusy, "too many of your messages are waiting; try again"});
+    RefuseSending(sending, {Code::kBusy, "too many of your messages are waiting; try again"});
+    return;
   }
   sender.parked.push_back(std::move(sending));
   Drain(sender);
@@ -60,49 +65,72 @@ void Engine::Drain(User& sender) {
   }
 }
 
+// What the first of `parked` waited for is there, or can't be had.
+void Engine::Unpark(User& sender, const Status& status) {
+  sender.parked_waits = false;
+  if (!status.ok() && !sender.parked.empty()) {
+    RefuseSending(sender.parked.front(), status);
+    sender.parked.pop_front();
+  }
+  Drain(sender);
+}
+
+// True, for it is done with.
+bool Engine::RefuseSending(const Sending& sending, const Status& status, int64_t retry_after_ms) {
+  Asker asker = sending.asker;
+  asker.head = SendHead(sending);
+  Refuse(asker, status, retry_after_ms);
+  return true;
+}
+
 // True: done, with whatever outcome. False: it waits for a read, which will call Drain.
 bool Engine::TrySend(User& sender, Sending& sending) {
   if (sender.parked_waits) return false;
-  auto refuse = [&](const Status& status, int64_t retry_after_ms = 0) {
-    Asker asker = sending.asker;
-    asker.head = SendHead(sending);
-    Refuse(asker, status, retry_after_ms);
-    return true;
-  };
   if (!sending.admitted) {
     int64_t retry_after_ms = 0;
     Status status = Admit(sender, sending, &retry_after_ms);
-    if (!status.ok()) return refuse(status, retry_after_ms);
+    if (!status.ok()) return RefuseSending(sending, status, retry_after_ms);
   }
-  if (!log_->journal_ok() || !log_->store_ok(sender.id) || !log_->store_ok(sending.to)) {
-    return refuse({Code::kUnavailable, "the store can't be written now; try again later"});
+  const std::string& other = sending.group.empty() ? sending.to.str() : sending.group.str();
+  if (!log_->journal_ok() || !log_->store_ok(sender.id.str()) || !log_->store_ok(other)) {
+    return RefuseSending(sending, Unwritable());
   }
+  if (!sending.group.empty()) return TryGroup(sender, sending);
   User& receiver = UserOf(sending.to);
   if (!AwaitLoads(sender, receiver)) return false;
-
-  auto again = sender.sent->by_id.find(sending.request.id);
-  if (again != sender.sent->by_id.end()) {
-    if (again->second.content_hash != sending.content_hash) {
-      return refuse({Code::kConflict, "this id was sent with another content"});
-    }
-    OutcomeAgain(sender, sending, again->second);
-    return true;
-  }
-  bool must_refer = sending.request.type != MessageType::kMessage;
-  if (must_refer && !sending.ref_checked) {
+  if (SentBefore(sender, sending)) return true;
+  if (Status may = MayReach(sender, receiver.id); !may.ok()) return RefuseSending(sending, may);
+  if (sending.request.type != MessageType::kMessage && !sending.ref_checked) {
     AwaitRef(sender, sending);
     return false;
   }
   int64_t retry_after_ms = 0;
   Status status = TakeQuota(sender, sending.ts_ms, &retry_after_ms);
-  if (!status.ok()) return refuse(status, retry_after_ms);
+  if (!status.ok()) return RefuseSending(sending, status, retry_after_ms);
   Number(sender, receiver, sending);
+  return true;
+}
+
+// True where the sender has sent this id before, and was told again what came of it.
+bool Engine::SentBefore(User& sender, const Sending& sending) {
+  auto again = sender.sent->by_id.find(sending.request.id);
+  if (again == sender.sent->by_id.end()) return false;
+  if (again->second.content_hash != sending.content_hash) {
+    return RefuseSending(sending, {Code::kConflict, "this id was sent with another content"});
+  }
+  OutcomeAgain(sender, sending, again->second);
   return true;
 }
 
 // Everything that needs no store: the payload, the receiver's account, the sender's own rate.
 Status Engine::Admit(User& sender, Sending& sending, int64_t* retry_after_ms) {
-  if (!ValidId(sending.to.str())) return {Code::kBadRequest, "the topic names no user id"};
+  bool to_group = !sending.group.empty();
+  if (!to_group && !ValidId(sending.to.str())) {
+    return {Code::kBadRequest, "the topic names no user id"};
+  }
+  if (to_group && !ValidId(sending.group.str())) {
+    return {Code::kBadRequest, "the topic names no group id"};
+  }
   auto request = ParseSend(sending.payload, sending.content_type, options_.max_body);
   if (!request) return request.error();
   sending.request = std::move(*request);
@@ -113,20 +141,23 @@ Status Engine::Admit(User& sender, Sending& sending, int64_t* retry_after_ms) {
     }
     sending.request.id = sending.asker.correlation;
   }
-  if (!accounts_->Exists(sending.to)) {
+  if (!to_group && !accounts_->Exists(sending.to)) {
     return {Code::kNotFound, "no account '" + sending.to.str() + "'"};
   }
   *retry_after_ms = sender.bucket.Take(now_ms_, options_.user_rate,
                                        std::max(1.0, options_.user_rate * options_.user_burst_s));
   if (*retry_after_ms > 0) return {Code::kQuota, "more messages a second than a user may send"};
-  sending.content_hash = ContentHash(sending.to, sending.request);
-  if (sending.request.id.empty()) {
-    sending.request.id = id_prefix_;
-    AppendNumber(++ids_made_, &sending.request.id);
-  }
+  sending.content_hash = ContentHash(TopicOf(sending), sending.request);
+  if (sending.request.id.empty()) sending.request.id = MakeId();
   sending.payload = {};
   sending.admitted = true;
   return {};
+}
+
+std::string Engine::MakeId() {
+  std::string id = id_prefix_;
+  AppendNumber(++ids_made_, &id);
+  return id;
 }
 
 Engine::Key& Engine::KeyNamed(const KeyName& name) {
@@ -155,22 +186,13 @@ Status Engine::TakeQuota(User& sender, int64_t now_ms, int64_t* retry_after_ms) 
 
 // False where sender or receiver has to be read first.
 bool Engine::AwaitLoads(User& sender, User& receiver) {
-  User* it = &sender;
-  auto then = [this, it](const Status& status) {
-    it->parked_waits = false;
-    if (!status.ok() && !it->parked.empty()) {
-      Sending& head = it->parked.front();
-      head.asker.head = SendHead(head);
-      Refuse(head.asker, status);
-      it->parked.pop_front();
-    }
-    Drain(*it);
-  };
-  if (Load(sender, true, then) == Ready::kLater || Load(receiver, false, then) == Ready::kLater) {
-    sender.parked_waits = true;
-    return false;
+  auto then = [this, it = &sender](const Status& status) { Unpark(*it, status); };
+  if (Load(sender, kTail | kSent | kContacts, then) == Ready::kNow &&
+      Load(receiver, kTail, then) == Ready::kNow) {
+    return true;
   }
-  return true;
+  sender.parked_waits = true;
+  return false;
 }
 
 // An edit, a retraction or a reaction names a message of this conversation: finds it.
@@ -178,16 +200,8 @@ void Engine::AwaitRef(User& sender, Sending& sending) {
   sender.parked_waits = true;
   User* it = &sender;
   auto done = [it](Engine& engine, const Status& status) {
-    it->parked_waits = false;
-    Sending& head = it->parked.front();
-    head.ref_checked = true;
-    if (!status.ok()) {
-      Asker asker = head.asker;
-      asker.head = engine.SendHead(head);
-      engine.Refuse(asker, status);
-      it->parked.pop_front();
-    }
-    engine.Drain(*it);
+    it->parked.front().ref_checked = true;
+    engine.Unpark(*it, status);
   };
   const MessageRef& ref = *sending.request.ref;
   bool edits = sending.request.type != MessageType::kReaction;
@@ -204,15 +218,19 @@ void Engine::AwaitRef(User& sender, Sending& sending) {
   }
   UserId other = ref.from == sender.id ? sending.to : sender.id;
   auto job = [it, done, none, ref, other](const MessageStore& store) -> Continuation {
-    auto seq = store.FindSent(ref.from, ref.id);
-    auto page = seq ? store.ReadLog(ref.from, {.after = Seq(seq->value() - 1), .limit = 1})
-                    : Result<LogPage>(Error(seq.error()));
-    if (!page) return [done, status = page.error()](Engine& engine) { done(engine, status); };
-    bool found = seq->value() > 0 && !page->entries.empty() && page->entries[0].seq == *seq &&
+    auto place = store.FindSent(ref.from, ref.id);
+    if (!place) return [done, why = place.error()](Engine& engine) { done(engine, why); };
+    Seq seq = place->seq;
+    if (seq == Seq() || !place->group.empty()) {
+      return [done, none](Engine& engine) { done(engine, none); };
+    }
+    auto page = store.ReadLog(ref.from, {.after = Seq(seq.value() - 1), .limit = 1});
+    if (!page) return [done, why = page.error()](Engine& engine) { done(engine, why); };
+    bool found = !page->entries.empty() && page->entries[0].seq == seq &&
                  page->entries[0].message.to == other &&
                  page->entries[0].message.type == MessageType::kMessage;
     if (!found) return [done, none](Engine& engine) { done(engine, none); };
-    return [it, done, from_seq = *seq, to_seq = page->entries[0].peer_seq](Engine& engine) {
+    return [it, done, from_seq = seq, to_seq = page->entries[0].peer_seq](Engine& engine) {
       MessageRef& named = *it->parked.front().request.ref;
       bool own = named.from == it->id;
       named.from_seq = own ? from_seq : to_seq;
@@ -233,6 +251,7 @@ bool Engine::WillDeliver(const Session& session, Seq seq) const {
 void Engine::OutcomeAgain(User& sender, const Sending& sending, const SentIds::Sent& sent) {
   Session* session = FindSession(sending.asker.session);
   if (session == nullptr) return;
+  if (!sending.group.empty() && sent.seq == Seq()) return GroupOutcomeAgain(sender, sending, sent);
   bool had = session->user == &sender && session->delivery >= Session::Delivery::kStarting &&
              session->placed && sent.seq <= session->sent;
   if (!had) return EmitOutcome(sender, sending, sent);
@@ -247,13 +266,14 @@ void Engine::OutcomeAgain(User& sender, const Sending& sending, const SentIds::S
   Asker asker = sending.asker;
   asker.head = SendHead(sending);
   auto failed = [asker](Engine& engine, const Status& status) { engine.Refuse(asker, status); };
-  auto job = [asker, id = sender.id, seq = sent.seq,
-              failed](const MessageStore& store) -> Continuation {
+  auto job = [asker, id = sender.id, seq = sent.seq, failed,
+              log = log_](const MessageStore& store) -> Continuation {
     auto page = store.ReadLog(id, {.after = Seq(seq.value() - 1), .limit = 1});
-    if (!page) return [failed, status = page.error()](Engine& engine) { failed(engine, status); };
+    Status status = page ? FillEntries(log, &page->entries) : page.error();
+    if (!status.ok()) return [failed, status](Engine& engine) { failed(engine, status); };
     bool found = !page->entries.empty() && page->entries[0].seq == seq;
-    auto rest = std::make_shared<const std::string>(found ? MessageRest(page->entries[0].message)
-                                                          : std::string());
+    auto rest =
+        std::make_shared<const std::string>(found ? MessageRest(page->entries[0]) : std::string());
     return [asker, seq, rest](Engine& engine) {
       const Session* now = engine.FindSession(asker.session);
       if (now == nullptr) return;
@@ -285,30 +305,36 @@ void Engine::Number(User& sender, User& receiver, Sending& sending) {
   record.content_hash = sending.content_hash;
 
   Transaction& change = Change();
-  auto message = std::make_shared<CachedMessage>(
-      CachedMessage{record.from, record.to, record.type, MessageRest(record), change.lsn});
+  auto message = std::make_shared<CachedMessage>(CachedMessage{
+      record.from, record.to, GroupId(), Seq(), record.type, MessageRest(record), change.lsn});
   Seq from_seq = record.from_seq;
   Seq to_seq = record.to_seq;
-  SentIds::Sent sent{from_seq, sending.content_hash, change.lsn};
+  Lsn lsn = change.lsn;
+  SentIds::Sent sent{from_seq, sending.content_hash, lsn, Seq()};
   sender.sent->Add(record.id, sent);
   change.records.emplace_back(std::move(record));
-  sender.lsn = receiver.lsn = change.lsn;
+  sender.lsn = receiver.lsn = lsn;
 
   size_t before = effects_.size();
   AppendEntry(sender, {from_seq, to_seq, message});
-  // The sender's device that got its copy just now is told by that copy; if not, it is told apart.
+  TellOutcome(sender, sending, sent, before);
+  if (to_self) return;
+  AppendEntry(receiver, {to_seq, from_seq, message});
+  TellOffline(sending.asker.session, sender, receiver.id, lsn);
+}
+
+// The sender's device that got its copy just now, among the effects from `before` on, is told by
+// that copy; if not, it is told apart.
+void Engine::TellOutcome(User& sender, const Sending& sending, const SentIds::Sent& sent,
+                         size_t before) {
   auto own = std::find_if(
       effects_.begin() + static_cast<std::ptrdiff_t>(before), effects_.end(), [&](const Effect& e) {
         return e.session == sending.asker.session && e.channel == Channel::kInbox;
       });
-  if (own != effects_.end()) {
-    own->failure_head = SendHead(sending);
-    own->response_topic = sending.asker.response_topic;
-    own->correlation = sending.asker.correlation;
-  } else {
-    EmitOutcome(sender, sending, sent);
-  }
-  if (!to_self) AppendEntry(receiver, {to_seq, from_seq, message});
+  if (own == effects_.end()) return EmitOutcome(sender, sending, sent);
+  own->failure_head = SendHead(sending);
+  own->response_topic = sending.asker.response_topic;
+  own->correlation = sending.asker.correlation;
 }
 
 // To a device that gets no copy: the outcome as an answer. To one that is still to get it: nothing
@@ -321,9 +347,11 @@ void Engine::EmitOutcome(User& sender, const Sending& sending, const SentIds::Se
   effect.needs = sent.lsn;
   effect.response_topic = sending.asker.response_topic;
   effect.correlation = sending.asker.correlation;
-  if (session->user != &sender || !WillDeliver(*session, sent.seq)) {
-    std::string members = ",\"seq\":";
-    AppendNumber(sent.seq.value(), &members);
+  bool copy = sent.seq > Seq() ? WillDeliver(*session, sent.seq) : IsSubscribed(*session, sending);
+  if (session->user != &sender || !copy) {
+    std::string members;
+    if (sent.seq > Seq()) members += ",\"seq\":" + std::to_string(sent.seq.value());
+    if (sent.gseq > Seq()) members += ",\"gseq\":" + std::to_string(sent.gseq.value());
     effect.payload = OkAnswer(head, members);
   }
   effect.failure_head = std::move(head);

@@ -14,8 +14,14 @@ constexpr size_t kLinesMax = 1000;
 
 }  // namespace
 
-EngineThread::EngineThread(const Options& options, Env* env, Accounts* accounts, Release* release)
-    : options_(options), env_(env), accounts_(accounts), release_(release) {}
+EngineThread::EngineThread(const Options& options, Env* env, Accounts* accounts, Roster* roster,
+                           TopicMembers* topic_members, Release* release)
+    : options_(options),
+      env_(env),
+      accounts_(accounts),
+      roster_(roster),
+      topic_members_(topic_members),
+      release_(release) {}
 
 EngineThread::~EngineThread() { Stop(); }
 
@@ -23,8 +29,8 @@ void EngineThread::Start(Log* log) {
   log_ = log;
   readers_ = std::make_unique<ReaderPool>(
       options_.readers, [this](Continuation then) { PostAlways(std::move(then)); });
-  engine_ =
-      std::make_unique<Engine>(options_.engine, env_, log, accounts_, readers_.get(), release_);
+  engine_ = std::make_unique<Engine>(options_.engine, env_, log, accounts_, roster_, topic_members_,
+                                     readers_.get(), release_);
   thread_ = std::thread([this] { Run(); });
 }
 

@@ -36,7 +36,8 @@ class EngineThread : public Log::Listener {
     int readers = 2;
   };
 
-  EngineThread(const Options& options, Env* env, Accounts* accounts, Release* release);
+  EngineThread(const Options& options, Env* env, Accounts* accounts, Roster* roster,
+               TopicMembers* topic_members, Release* release);
   ~EngineThread() override;  // finishes what is queued, then stops
 
   // The log was opened with this as its listener: from now on commands are handled.
@@ -68,6 +69,8 @@ class EngineThread : public Log::Listener {
   const Options options_;
   Env* const env_;
   Accounts* const accounts_;
+  Roster* const roster_;
+  TopicMembers* const topic_members_;
   Release* const release_;
   Log* log_ = nullptr;
   EngineFigures figures_;

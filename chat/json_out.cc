@@ -15,6 +15,8 @@ std::string_view TypeName(MessageType type) {
       return "retract";
     case MessageType::kReaction:
       return "reaction";
+    case MessageType::kSystem:
+      return "system";
   }
   return "";
 }
@@ -66,18 +68,20 @@ void AppendNumber(uint64_t value, std::string* out) {
   out->append(digits.data(), end);
 }
 
-std::string MessageRest(const MessageRecord& message) {
+namespace {
+
+// `where` is what stands between "from" and "ts".
+std::string RestOf(const MessageRecord& message, std::string_view where) {
   std::string out;
-  out.reserve(128 + message.body.size() + message.id.size());
+  out.reserve(160 + message.body.size() + message.id.size());
   out += ",\"type\":\"";
   out += TypeName(message.type);
   out += "\",\"id\":";
   AppendJsonString(message.id, &out);
   out += ",\"from\":\"";  // ids need no escapes
   out += message.from.str();
-  out += "\",\"to\":\"";
-  out += message.to.str();
-  out += "\",\"ts\":";
+  out += where;
+  out += ",\"ts\":";
   AppendNumber(static_cast<uint64_t>(message.ts_ms), &out);
   if (!message.body.empty()) {
     out += ",\"body\":";
@@ -92,6 +96,27 @@ std::string MessageRest(const MessageRecord& message) {
   }
   out += "}";
   return out;
+}
+
+}  // namespace
+
+std::string MessageRest(const MessageRecord& message) {
+  return RestOf(message, "\",\"to\":\"" + message.to.str() + "\"");
+}
+
+std::string GroupMessageRest(const MessageRecord& message, const GroupId& group, Seq gseq) {
+  return RestOf(message,
+                "\",\"group\":\"" + group.str() + "\",\"gseq\":" + std::to_string(gseq.value()));
+}
+
+std::string MessageRest(const LogEntry& entry) {
+  return entry.group.empty() ? MessageRest(entry.message)
+                             : GroupMessageRest(entry.message, entry.group, entry.gseq);
+}
+
+void AppendGroupMessage(std::string_view rest, std::string* out) {
+  *out += '{';
+  *out += rest.substr(1);
 }
 
 void AppendMessage(Seq seq, std::string_view rest, std::string* out) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "storage/message_store.h"
 #include "storage/record.h"
 #include "storage/status.h"
 
@@ -21,7 +22,13 @@ void AppendNumber(uint64_t value, std::string* out);
 
 // A message is `{"seq":42` and then a rest that both sides share: `,"type":"message",…}`.
 std::string MessageRest(const MessageRecord& message);
+// … one in a group: `,"type":…,"from":"carol","group":"ubuntu","gseq":7,…}`.
+std::string GroupMessageRest(const MessageRecord& message, const GroupId& group, Seq gseq);
+// Either, as the entry says.
+std::string MessageRest(const LogEntry& entry);
 void AppendMessage(Seq seq, std::string_view rest, std::string* out);
+// `{"type":"message",…}`: a group's message outside of any user's log.
+void AppendGroupMessage(std::string_view rest, std::string* out);
 
 // An answer: `{"rid":"1","ok":true,…}` to a request, `{"ok":true,"topic":"chat/bob",…}` to a
 // message. `head` holds the members that tell what it answers, each with a comma behind it;

@@ -28,6 +28,11 @@ void Release::Committed(Lsn last) {
   ReleaseReady(std::move(lock));
 }
 
+Lsn Release::committed() const {
+  std::lock_guard lock(mutex_);
+  return committed_;
+}
+
 void Release::ReleaseReady(std::unique_lock<std::mutex> lock) {
   bool was_empty = ready_.empty();
   while (!held_.empty() && held_.front().after <= committed_) {
@@ -61,8 +66,10 @@ std::vector<Effect> Release::TakeBack(Lsn first) {
 
 bool Release::Take(size_t max, std::vector<Effect>* out) {
   std::lock_guard lock(mutex_);
-  size_t count = std::min(max, ready_.size());
-  auto end = ready_.begin() + static_cast<std::ptrdiff_t>(count);
+  auto end = ready_.begin();
+  for (size_t publishes = 0; publishes < max && end != ready_.end(); ++end) {
+    publishes += end->fanout ? end->end - end->first : 1;
+  }
   out->insert(out->end(), std::make_move_iterator(ready_.begin()), std::make_move_iterator(end));
   ready_.erase(ready_.begin(), end);
   return !ready_.empty();

@@ -26,10 +26,12 @@ class Release {
   // Releases them at once, past all that is held.
   void Pass(std::vector<Effect> effects);
   void Committed(Lsn last);
+  Lsn committed() const;
   // Takes back what waits for `first` or later. The caller says what becomes of it.
   std::vector<Effect> TakeBack(Lsn first);
 
-  // Moves what is released, `max` effects at most, to *out. True where more is waiting.
+  // Moves what is released to *out, until that is `max` publishes or more. True where more is
+  // waiting.
   bool Take(size_t max, std::vector<Effect>* out);
   // Effects held or released and not yet taken.
   size_t size() const;

@@ -20,13 +20,24 @@ std::string_view After(std::string_view topic, std::string_view prefix) {
 constexpr struct Own {
   std::string_view prefix;
   bool publish;
-  PublishKind kind;
   Channel channel;
 } kOwn[] = {
-    {"chat/", false, PublishKind::kCommand, Channel::kInbox},
-    {"receipt/", true, PublishKind::kCommand, Channel::kReceipt},
-    {"presence/", true, PublishKind::kConsumed, Channel::kPresence},
-    {"typing/", false, PublishKind::kCommand, Channel::kTyping},
+    {"chat/", false, Channel::kInbox},
+    {"receipt/", true, Channel::kReceipt},
+    {"presence/", true, Channel::kPresence},
+    {"typing/", false, Channel::kTyping},
+};
+
+// A topic <prefix><id>, to which anybody may send: whether it may reach that user or group is for
+// the engine. typing/group/ before typing/; the user "group" is typing/group.
+constexpr struct Addressed {
+  std::string_view prefix;
+  std::string_view what;
+} kAddressed[] = {
+    {"chat/", "user"},
+    {"group/", "group"},
+    {"typing/group/", "group"},
+    {"typing/", "user"},
 };
 
 }  // namespace
@@ -43,13 +54,15 @@ Status CheckClientId(std::string_view client_id, const UserId& user) {
 }
 
 Result<PublishKind> MayPublish(const Who& who, std::string_view topic) {
-  if (std::string_view to = After(topic, "chat/"); to.data() != nullptr) {
+  for (const Addressed& row : kAddressed) {
+    std::string_view to = After(topic, row.prefix);
+    if (to.data() == nullptr) continue;
     if (ValidId(to)) return PublishKind::kCommand;
-    return Error(Denied("the topic names no user id"));
+    return Error(Denied("the topic names no " + std::string(row.what) + " id"));
   }
   if (topic.starts_with("ask/")) return PublishKind::kCommand;
   for (const Own& own : kOwn) {
-    if (own.publish && After(topic, own.prefix) == who.user.str()) return own.kind;
+    if (own.publish && After(topic, own.prefix) == who.user.str()) return PublishKind::kCommand;
   }
   if (topic.starts_with("as/")) {
     if (who.role == Role::kService) return PublishKind::kCommand;
@@ -61,9 +74,6 @@ Result<PublishKind> MayPublish(const Who& who, std::string_view topic) {
   }
   if (topic.starts_with("receipt/") || topic.starts_with("presence/")) {
     return Error(Denied("only its owner may publish to this topic"));
-  }
-  if (topic.starts_with("group/") || topic.starts_with("typing/group/")) {
-    return Error(Denied("not a member of this group"));
   }
   return Error(Denied("this topic is not for publishing to"));
 }
@@ -83,12 +93,19 @@ Result<Subscription> MaySubscribe(const Who& who, std::string_view filter) {
   for (const Own& own : kOwn) {
     if (After(filter, own.prefix) == who.user.str()) return Subscription{.channel = own.channel};
   }
+  if (std::string_view group = After(filter, "group/"); ValidId(group)) {
+    return Subscription{.channel = Channel::kGroup, .group = GroupId(group)};
+  }
   return Error(Denied("only its owner may subscribe to this topic"));
 }
 
 bool MayReceive(const Who& who, std::string_view topic) {
   return who.role == Role::kAdmin && topic.starts_with("$SYS/");
 }
+
+bool Transient(std::string_view topic) { return topic.starts_with("typing/"); }
+
+std::string_view PresenceOf(std::string_view topic) { return After(topic, "presence/"); }
 
 bool MayAnswerTo(const Who& who, std::string_view topic) {
   std::string_view rest = After(topic, "answer/");

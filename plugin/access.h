@@ -1,5 +1,6 @@
 // Who may publish and subscribe to what (PROTOCOL: identity, topics). Deny by default: what no row
-// of the table in access.cc allows is refused.
+// of the table in access.cc allows is refused. Who is a member of a group is not known here: the
+// engine decides what is published to one, and the caller who subscribes to one.
 //
 // Pure functions, any thread; nanoseconds.
 #ifndef PARLEY_PLUGIN_ACCESS_H_
@@ -25,23 +26,29 @@ Status CheckClientId(std::string_view client_id, const UserId& user);
 
 // What becomes of an allowed PUBLISH.
 enum class PublishKind {
-  kCommand,   // goes to the engine
-  kConsumed,  // heard, and not passed on (presence)
-  kControl,   // $CONTROL/parley/v1
+  kCommand,  // goes to the engine
+  kControl,  // $CONTROL/parley/v1
 };
 Result<PublishKind> MayPublish(const Who& who, std::string_view topic);
 
-// What an allowed SUBSCRIBE subscribes to. kAdmin: $SYS and control answers, which the broker
+// What an allowed SUBSCRIBE subscribes to. `admin`: $SYS and control answers, which the broker
 // delivers or which come unasked.
 struct Subscription {
   bool admin = false;
   Channel channel = Channel::kAnswer;
+  GroupId group{};  // kGroup: allowed to its members alone
 };
 Result<Subscription> MaySubscribe(const Who& who, std::string_view filter);
 
 // May the broker itself deliver this to the device? Everything of ours goes to a client id directly
 // and never asks: so no will, retained message or raw publish reaches anybody on any topic.
 bool MayReceive(const Who& who, std::string_view topic);
+
+// True for a topic whose events may be lost: they are dropped first under load.
+bool Transient(std::string_view topic);
+
+// The user whose presence the topic tells; empty: it tells nobody's.
+std::string_view PresenceOf(std::string_view topic);
 
 // An MQTT 5 response topic: the device's own answer/<client-id> or below it, without wildcards.
 bool MayAnswerTo(const Who& who, std::string_view topic);

@@ -2,86 +2,13 @@
 
 #include <utility>
 
-#include "storage/thread_name.h"
-
 namespace parley {
 namespace {
 
-constexpr size_t kDirectoryJobsMax = 10'000;
 // A parleyctl that is at work when the broker starts.
 constexpr std::chrono::seconds kLockPatience{10};
 
 }  // namespace
-
-DirectoryThread::DirectoryThread() : thread_([this] { Run(); }) {}
-
-DirectoryThread::~DirectoryThread() {
-  {
-    std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  ready_.notify_one();
-  thread_.join();
-}
-
-bool DirectoryThread::Post(std::function<void()> job) {
-  {
-    std::lock_guard lock(mutex_);
-    if (jobs_.size() >= kDirectoryJobsMax) return false;
-    jobs_.push_back(std::move(job));
-  }
-  ready_.notify_one();
-  return true;
-}
-
-void DirectoryThread::Run() {
-  NameThread("parley-accounts");
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    ready_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
-    if (jobs_.empty()) return;
-    auto job = std::move(jobs_.front());
-    jobs_.pop_front();
-    lock.unlock();
-    job();
-    job = nullptr;
-    lock.lock();
-  }
-}
-
-// What the engine asks of accounts, from the directory's memory.
-class Host::DirectoryAccounts : public Accounts {
- public:
-  DirectoryAccounts(Directory* directory, DirectoryThread* thread)
-      : directory_(directory), thread_(thread) {}
-
-  bool Exists(const UserId& user) const override { return directory_->Find(user).has_value(); }
-  KeyName KeyOf(const UserId& user) const override {
-    auto account = directory_->Find(user);
-    return account ? account->key : KeyName();
-  }
-  KeyLimits Limits(const KeyName& name) const override {
-    auto key = directory_->FindKey(name);
-    if (!key) return {};
-    return {static_cast<double>(key->rate_per_s), static_cast<uint64_t>(key->quota_per_day)};
-  }
-  KeyUse UsedToday(const KeyName& name) const override {
-    auto key = directory_->FindKey(name);
-    if (!key) return {};
-    return {key->day, static_cast<uint64_t>(key->used)};
-  }
-  void RecordUse(const KeyName& name, const KeyUse& use) override {
-    // A queue that is full, or a write that fails: the next count holds this one too.
-    (void)thread_->Post([directory = directory_, name, use] {
-      std::pair<KeyName, int64_t> used{name, static_cast<int64_t>(use.used)};
-      (void)directory->RecordKeyUse(use.day, {&used, 1});
-    });
-  }
-
- private:
-  Directory* const directory_;
-  DirectoryThread* const thread_;
-};
 
 Result<std::unique_ptr<Host>> Host::Start(const Options& options) {
   std::unique_ptr<Host> host(new Host(options));
@@ -105,18 +32,32 @@ Status Host::Open() {
   logins_ = std::make_unique<LoginGate>(options_.login, directory_.get(), credentials_.get(), env_,
                                         [this] { wake_.Signal(); });
   directory_thread_ = std::make_unique<DirectoryThread>();
-  accounts_ = std::make_unique<DirectoryAccounts>(directory_.get(), directory_thread_.get());
-  engine_ = std::make_unique<EngineThread>(options_.engine, env_, accounts_.get(), &release_);
-  auto log = Log::Open(options_.log, env_, engine_.get());
+  accounts_ = std::make_unique<DirectoryAccounts>(directory_.get(), credentials_.get(),
+                                                  directory_thread_.get());
+  auto roster = Roster::Open(options_.data_dir, env_);
+  if (!roster) return roster.error();
+  roster_ = std::move(*roster);
+  engine_ = std::make_unique<EngineThread>(options_.engine, env_, accounts_.get(), roster_.get(),
+                                           &topic_members_, &release_);
+  if (Status status = OpenLog(); !status.ok()) return status;
+  engine_->Start(log_.get());
+  OpenControl();
+  return {};
+}
+
+// The log brings the roster up to date; then it is known who may subscribe to what.
+Status Host::OpenLog() {
+  LogOptions options = options_.log;
+  options.roster = roster_.get();
+  auto log = Log::Open(options, env_, engine_.get());
   // What recovery has to say is for the broker's log, also where it fails.
   for (const std::string& line : engine_->TakeLines()) {
     mosquitto_log_printf(MOSQ_LOG_NOTICE, "parley: %s", line.c_str());
   }
   if (!log) return log.error();
   log_ = std::move(*log);
-  engine_->Start(log_.get());
-  OpenControl();
-  return {};
+  return roster_->ForEachTopicMember(
+      [this](const GroupId& group, const UserId& user) { topic_members_.Add(group, user); });
 }
 
 // What admins ask of a running broker, on the directory's thread.
@@ -148,6 +89,7 @@ Host::~Host() {
   if (engine_) engine_->Stop();
   directory_thread_.reset();
   log_.reset();
+  roster_.reset();
   logins_.reset();
 }
 
@@ -166,6 +108,7 @@ std::vector<std::pair<std::string_view, uint64_t>> Host::Figures() const {
       {"messages/accepted", figures_.publishes},
       {"messages/refused", figures_.refused_publish},
       {"messages/delivered", figures_.deliveries},
+      {"typing/dropped", figures_.typing_dropped},
       {"subscriptions/refused", figures_.refused_subscribe},
       {"logins/accepted", figures_.logins},
       {"logins/refused", figures_.refused_login},

@@ -2,7 +2,7 @@
 //
 //   inbound.cc   BASIC_AUTH, ACL_CHECK, MESSAGE, CONTROL, DISCONNECT → commands
 //   outbound.cc  TICK: effects → publishes, answers, figures
-//   host.cc      start, stop, and the thread for accounts
+//   host.cc      start, stop, figures
 //
 // Broker thread only, but for the callbacks that say otherwise. Every event is memory work: no
 // disk, no hash, no lock held across either.
@@ -10,20 +10,20 @@
 #define PARLEY_PLUGIN_HOST_H_
 
 #include <atomic>
-#include <condition_variable>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "chat/control.h"
 #include "chat/engine_thread.h"
 #include "chat/release.h"
+#include "chat/topic_members.h"
 #include "plugin/access.h"
+#include "plugin/directory_accounts.h"
+#include "plugin/directory_thread.h"
 #include "plugin/login.h"
 #include "plugin/mosquitto_api.h"
 #include "plugin/options.h"
@@ -32,25 +32,9 @@
 #include "storage/credentials.h"
 #include "storage/directory.h"
 #include "storage/log.h"
+#include "storage/roster.h"
 
 namespace parley {
-
-// Runs jobs that may wait for the directory's database, one after another.
-class DirectoryThread {
- public:
-  DirectoryThread();
-  ~DirectoryThread();  // finishes what is queued
-  // False where too much is waiting.
-  bool Post(std::function<void()> job);
-
- private:
-  void Run();
-  std::mutex mutex_;
-  std::condition_variable ready_;
-  std::deque<std::function<void()>> jobs_;
-  bool stopping_ = false;
-  std::thread thread_;
-};
 
 // Counted by the broker's thread, read by any.
 struct InboundFigures {
@@ -61,8 +45,9 @@ struct InboundFigures {
   Count refused_login{0};
   Count logins{0};
   Count deliveries{0};  // publishes to devices
-  Count wakes{0};       // ticks that had something to deliver
-  Count sessions{0};    // now
+  Count typing_dropped{0};
+  Count wakes{0};     // ticks that had something to deliver
+  Count sessions{0};  // now
 };
 
 class Host {
@@ -79,25 +64,28 @@ class Host {
   void OnReload();
 
  private:
-  class DirectoryAccounts;
-
   explicit Host(const Options& options);
   Status Open();
+  Status OpenLog();
   void OpenControl();
 
   // inbound.cc
   int Recheck(const Who& who);
   void StartSession(mosquitto* client, Who who, const LoginResult& login);
-  void Introduce(const Session& session);
+  void Introduce(Session& session);
+  std::vector<GroupId> LeaveGroups(Session& session);
   void Welcome(Session& session);
   void EndSessions(const UserId& user);
   bool ClientIdAllowed(std::string_view client_id, const UserId& user, std::string* why);
+  int Will(const Session* taken_over, const mosquitto_evt_acl_check& event);
   int AclWrite(Session& session, const mosquitto_evt_acl_check& event);
   int AclSubscribe(Session& session, const mosquitto_evt_acl_check& event);
+  Status Subscribe(Session& session, const Subscription& to, int8_t qos);
   int AclUnsubscribe(Session& session, std::string_view topic);
   Status ReadProperties(const Session& session, const mosquitto_property* properties,
                         Published* published);
   void Pass(Session& session, Command command);
+  void RefuseBusy(const Session& session, std::string_view topic);
   void RefuseTopic(const Session& session, std::string_view topic, const Status& status);
 
   // outbound.cc
@@ -105,7 +93,10 @@ class Host {
   void TakeVerdicts();
   void DeliverEffects();
   void Hold(Session& session, Effect effect);
+  void Close(const Session& session);
   void Deliver(const Session& session, const Effect& effect);
+  void DeliverFanout(const Effect& effect);
+  void PublishGroup(const Session& session, const Effect& effect, int qos);
   void PublishTo(const Session& session, const std::string& topic, void* payload, size_t bytes,
                  int qos, const std::string& correlation);
   void PublishText(const Session& session, const std::string& topic, std::string_view payload,
@@ -129,6 +120,8 @@ class Host {
   std::unique_ptr<DirectoryAccounts> accounts_;
   std::unique_ptr<DirectoryThread> directory_thread_;
   std::unique_ptr<Control> control_;
+  std::unique_ptr<Roster> roster_;  // outlives the log, which writes it
+  TopicMembers topic_members_;
   std::unique_ptr<EngineThread> engine_;
   std::unique_ptr<Log> log_;
   Sessions sessions_;

@@ -17,6 +17,9 @@ constexpr int kProtocolMqtt5 = 5;
 
 Status Busy() { return {Code::kBusy, "the backlog is full; try again"}; }
 
+// One answer for all: nobody learns what groups there are.
+Status NotInGroup() { return {Code::kDenied, "not a member of a group of delivery topic"}; }
+
 // Takes the message out of the broker's hands: it is acknowledged and delivered to nobody (no
 // subscription matches a topic that begins with $). The topic is edited in place: a new one would
 // leak in 2.0.11 and be freed in later versions.
@@ -55,7 +58,7 @@ int Host::OnBasicAuth(mosquitto_evt_basic_auth* event) {
     // A login that may still turn out wrong must not end somebody's session.
     bool may_pend = !sessions_.Connected(client_id);
     LoginResult result =
-        logins_->Check(user, password, address == nullptr ? "" : address, may_pend);
+        logins_->Check(user, client_id, password, address == nullptr ? "" : address, may_pend);
     if (result.kind != LoginResult::Kind::kRefused) {
       StartSession(client, {UserId(user), DeviceId(client_id)}, result);
       return MOSQ_ERR_SUCCESS;
@@ -107,24 +110,48 @@ void Host::StartSession(mosquitto* client, Who who, const LoginResult& login) {
 }
 
 // The engine learns of the session, and of what it is subscribed to.
-void Host::Introduce(const Session& session) {
+void Host::Introduce(Session& session) {
   Connected connected;
   connected.session = session.id;
   connected.user = session.who.user;
   connected.device = session.who.device;
   connected.service = session.who.role == Role::kService;
+  connected.held = session.held != nullptr;
   engine_->PostAlways(std::move(connected));
   for (size_t i = 0; i < kChannels; ++i) {
-    if (session.qos[i] != kNotSubscribed) {
+    if (session.to.qos[i] != kNotSubscribed) {
       engine_->PostAlways(Subscribed{session.id, static_cast<Channel>(i)});
     }
   }
+  if (!session.held) {
+    for (const GroupId& group : LeaveGroups(session)) {
+      RefuseTopic(session, "group/" + group.str(), NotInGroup());
+    }
+  }
+  if (!session.to.groups) return;
+  for (const auto& [group, qos] : *session.to.groups) {
+    engine_->PostAlways(Subscribed{session.id, Channel::kGroup, group, qos});
+  }
+}
+
+// Of the groups that it was subscribed to, or may have named before its password was verified, only
+// those of its user's stay. Returns the others.
+std::vector<GroupId> Host::LeaveGroups(Session& session) {
+  std::vector<GroupId> others;
+  if (!session.to.groups) return others;
+  for (const auto& [group, qos] : *session.to.groups) {
+    if (!topic_members_.Has(group, session.who.user)) others.push_back(group);
+  }
+  for (const GroupId& group : others) session.to.RemoveGroup(group);
+  return others;
 }
 
 // Its password was right: what waited on either side goes on.
 void Host::Welcome(Session& session) {
   ++figures_.logins;
   auto held = std::move(session.held);
+  LeaveGroups(session);  // the engine has refused them by name
+  engine_->PostAlways(Welcomed{session.id});
   for (Command& command : held->commands) engine_->PostAlways(std::move(command));
   for (const Effect& effect : held->effects) Deliver(session, effect);
 }
@@ -162,9 +189,8 @@ void Host::OnReload() { reloading_ = true; }
 // Access.
 
 int Host::OnAclCheck(mosquitto_evt_acl_check* event) {
-  // A will is checked after its client's end: by then nobody is known by that pointer.
   Session* session = sessions_.Find(event->client);
-  if (session == nullptr) return MOSQ_ERR_ACL_DENIED;
+  if (session == nullptr || sessions_.TakenOver(*session)) return Will(session, *event);
   switch (event->access) {
     case MOSQ_ACL_READ:
       return MayReceive(session->who, event->topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
@@ -177,6 +203,29 @@ int Host::OnAclCheck(mosquitto_evt_acl_check* event) {
     default:
       return MOSQ_ERR_ACL_DENIED;
   }
+}
+
+// A last will. The broker asks about one as about a PUBLISH, with its client's pointer, and no
+// MESSAGE follows; so what tells them apart is when (context__disconnect, connect__on_authorised):
+//
+// - A lost connection's: right behind the pointer's DISCONNECT (2.1: or CLIENT_OFFLINE).
+// - In a clean takeover: within the new session's CONNECT, behind its BASIC_AUTH and before the old
+//   pointer's DISCONNECT. A session that was taken over reads no more: all that it still wants to
+//   write is its will.
+// - Otherwise (one that was delayed): from a pointer that is nobody's.
+//
+// It is never published. One on its own user's presence says that the connection was lost, where
+// else it would count as closed; whose it is comes from the session, not from the dead client, and
+// a session whose password was never verified is nobody's. A delayed will comes when the end has
+// been told long since, and says nothing new. There is nobody to whom to tell a refusal.
+int Host::Will(const Session* taken_over, const mosquitto_evt_acl_check& event) {
+  if (event.access != MOSQ_ACL_WRITE) return MOSQ_ERR_ACL_DENIED;
+  UserId user = sessions_.TakeEnded(event.client);
+  if (taken_over != nullptr && !taken_over->held) user = taken_over->who.user;
+  if (!user.empty() && PresenceOf(event.topic) == user.str()) {
+    engine_->PostAlways(Lost{std::move(user)});
+  }
+  return MOSQ_ERR_ACL_DENIED;
 }
 
 int Host::AclWrite(Session& session, const mosquitto_evt_acl_check& event) {
@@ -193,22 +242,40 @@ int Host::AclWrite(Session& session, const mosquitto_evt_acl_check& event) {
 
 int Host::AclSubscribe(Session& session, const mosquitto_evt_acl_check& event) {
   auto subscription = MaySubscribe(session.who, event.topic);
-  if (!subscription) {
-    ++figures_.refused_subscribe;
-    RefuseTopic(session, event.topic, subscription.error());
-    return MOSQ_ERR_ACL_DENIED;
+  Status status = subscription ? Subscribe(session, *subscription, static_cast<int8_t>(event.qos))
+                               : subscription.error();
+  if (status.ok()) return MOSQ_ERR_SUCCESS;
+  ++figures_.refused_subscribe;
+  RefuseTopic(session, event.topic, status);
+  return MOSQ_ERR_ACL_DENIED;
+}
+
+Status Host::Subscribe(Session& session, const Subscription& to, int8_t qos) {
+  if (to.admin) return {};
+  if (to.channel != Channel::kGroup) {
+    session.to.qos[static_cast<size_t>(to.channel)] = qos;
+    engine_->PostAlways(Subscribed{session.id, to.channel});
+    return {};
   }
-  if (subscription->admin) return MOSQ_ERR_SUCCESS;
-  session.qos[static_cast<size_t>(subscription->channel)] = static_cast<int8_t>(event.qos);
-  engine_->PostAlways(Subscribed{session.id, subscription->channel});
-  return MOSQ_ERR_SUCCESS;
+  // Who isn't verified yet learns nothing about groups: it is checked then.
+  if (!session.held && !topic_members_.Has(to.group, session.who.user)) return NotInGroup();
+  if (!session.to.AddGroup(to.group, qos)) {
+    return {Code::kTooLarge,
+            "subscribed to " + std::to_string(kGroupSubscriptionsMax) + " groups, and to no more"};
+  }
+  engine_->PostAlways(Subscribed{session.id, Channel::kGroup, to.group, qos});
+  return {};
 }
 
 int Host::AclUnsubscribe(Session& session, std::string_view topic) {
   auto subscription = MaySubscribe(session.who, topic);
   if (!subscription || subscription->admin) return MOSQ_ERR_SUCCESS;  // it has none such to lose
-  session.qos[static_cast<size_t>(subscription->channel)] = kNotSubscribed;
-  engine_->PostAlways(Unsubscribed{session.id, subscription->channel});
+  if (subscription->channel == Channel::kGroup) {
+    if (!session.to.RemoveGroup(subscription->group)) return MOSQ_ERR_SUCCESS;
+  } else {
+    session.to.qos[static_cast<size_t>(subscription->channel)] = kNotSubscribed;
+  }
+  engine_->PostAlways(Unsubscribed{session.id, subscription->channel, subscription->group});
   return MOSQ_ERR_SUCCESS;
 }
 
@@ -218,12 +285,7 @@ int Host::OnMessage(mosquitto_evt_message* event) {
   Session* session = sessions_.Find(event->client);
   // A bridge of this broker's own asks no ACL; it is nobody here.
   if (session == nullptr) return MOSQ_ERR_ACL_DENIED;
-  auto kind = MayPublish(session->who, event->topic);
-  if (!kind) return MOSQ_ERR_ACL_DENIED;
-  if (*kind == PublishKind::kConsumed) {
-    Hide(event);
-    return MOSQ_ERR_SUCCESS;
-  }
+  if (!MayPublish(session->who, event->topic)) return MOSQ_ERR_ACL_DENIED;
   Published published;
   published.session = session->id;
   published.ts_ms = env_->NowMs();
@@ -276,18 +338,26 @@ Status Host::ReadProperties(const Session& session, const mosquitto_property* pr
 
 void Host::Pass(Session& session, Command command) {
   const auto& published = std::get<Published>(command);
+  std::string topic = published.topic;
   if (session.held) {
     Held& held = *session.held;
     held.bytes += published.payload.size();
     if (held.commands.size() >= kHeldCommandsMax || held.bytes > kHeldBytesMax) {
-      return RefuseTopic(session, published.topic, Busy());
+      return RefuseBusy(session, topic);
     }
     held.commands.push_back(std::move(command));
     return;
   }
-  std::string topic = published.topic;
-  if (engine_->Post(std::move(command))) {
-    ++figures_.publishes;
+  if (Transient(topic) && engine_->figures().queued > options_.engine.queue_max / 2) {
+    return RefuseBusy(session, topic);
+  }
+  if (!engine_->Post(std::move(command))) return RefuseBusy(session, topic);
+  ++figures_.publishes;
+}
+
+void Host::RefuseBusy(const Session& session, std::string_view topic) {
+  if (Transient(topic)) {
+    ++figures_.typing_dropped;
   } else {
     RefuseTopic(session, topic, Busy());
   }

@@ -88,10 +88,10 @@ LoginGate::~LoginGate() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-LoginResult LoginGate::Check(std::string_view user, std::string_view password,
-                             std::string_view address, bool may_pend) {
+LoginResult LoginGate::Check(std::string_view user, std::string_view client_id,
+                             std::string_view password, std::string_view address, bool may_pend) {
   if (!ValidId(user) && user != kControlUser) return Refuse(LoginRefusal::kBadUser);
-  if (Credentials::IsToken(password)) return CheckToken(user, password);
+  if (Credentials::IsToken(password)) return CheckToken(user, client_id, password);
   if (user == kControlUser || password.empty() || password.size() > kPasswordBytesMax) {
     return Refuse(LoginRefusal::kWrongPassword);
   }
@@ -125,7 +125,8 @@ LoginResult LoginGate::Check(std::string_view user, std::string_view password,
   return job->result ? *job->result : Pend(job.get(), may_pend);
 }
 
-LoginResult LoginGate::CheckToken(std::string_view user, std::string_view token) const {
+LoginResult LoginGate::CheckToken(std::string_view user, std::string_view client_id,
+                                  std::string_view token) const {
   Result<TokenClaims> claims = credentials_->VerifyToken(token, user);
   if (!claims) return Refuse(LoginRefusal::kBadToken);
   LoginResult result;
@@ -136,8 +137,13 @@ LoginResult LoginGate::CheckToken(std::string_view user, std::string_view token)
     result.account.role = Role::kAdmin;
     return claims->admin ? result : Refuse(LoginRefusal::kBadToken);
   }
-  std::optional<Account> account = directory_->Find(UserId(user));
-  if (!account || claims->issued_ms < account->tokens_after_ms) {
+  if (!claims->device.empty() && claims->device != client_id) {
+    return Refuse(LoginRefusal::kBadToken);
+  }
+  UserId id(user);
+  std::optional<Account> account = directory_->Find(id);
+  if (!account || claims->issued_ms < account->tokens_after_ms ||
+      claims->issued_ms < directory_->DeviceTokensAfter(id, DeviceId(client_id))) {
     return Refuse(LoginRefusal::kBadToken);
   }
   if (account->disabled) return Refuse(LoginRefusal::kDisabled);

@@ -44,7 +44,7 @@ enum class LoginRefusal {
   kBadUser,        // not a user id
   kWrongPassword,  // or an unknown account: a client must not learn which
   kDisabled,
-  kBadToken,  // malformed, forged, of another user, expired or voided
+  kBadToken,  // malformed, forged, of another user or device, expired or voided
   kSlowed,    // too many wrong passwords; try later
   kBusy,      // too many logins at once; try again
 };
@@ -127,11 +127,13 @@ class LoginGate {
   LoginGate(const LoginGate&) = delete;
   LoginGate& operator=(const LoginGate&) = delete;
 
+  // A token that was issued for a device is only good for that client id, and none is good for a
+  // client id whose device was removed since.
   // `may_pend` false: refuse (kBusy) rather than answer kPending; the verdict is remembered, so
   // that a second try is decided at once. For a client whose acceptance can't be taken back, such
   // as one that takes over the session of a connected device.
-  LoginResult Check(std::string_view user, std::string_view password, std::string_view address,
-                    bool may_pend = true);
+  LoginResult Check(std::string_view user, std::string_view client_id, std::string_view password,
+                    std::string_view address, bool may_pend = true);
 
   std::vector<Verdict> TakeVerdicts();
 
@@ -159,7 +161,8 @@ class LoginGate {
 
   using Lock = std::unique_lock<std::mutex>;
 
-  LoginResult CheckToken(std::string_view user, std::string_view token) const;
+  LoginResult CheckToken(std::string_view user, std::string_view client_id,
+                         std::string_view token) const;
   std::optional<LoginResult> Remembered(const Fingerprint& login,
                                         const std::optional<Account>& account);
   bool Slowed(const Fingerprint& source);

@@ -106,6 +106,33 @@ const std::vector<Row>& Rows() {
       {{"sync_waiting_max", "8", "waiting syncs of one user"},
        ToNumber(
            1, 10'000, [](Options & o) -> auto& { return o.engine.engine.sync_waiting_max; })},
+      {{"inbox_members_max", "256", "members"},
+       ToNumber(
+           1, 10'000, [](Options & o) -> auto& { return o.engine.engine.inbox_members_max; })},
+      {{"topic_members_max", "100000", "members"},
+       ToNumber(
+           1, 1'000'000, [](Options & o) -> auto& { return o.engine.engine.topic_members_max; })},
+      {{"receipt_members_max", "64", "members"},
+       ToNumber(
+           0, 10'000, [](Options & o) -> auto& { return o.engine.engine.receipt_members_max; })},
+      {{"groups_max", "1000", "groups of one user"},
+       ToNumber(
+           1, 100'000, [](Options & o) -> auto& { return o.engine.engine.groups_max; })},
+      {{"contacts_max", "5000", "contacts and blocks of one user"},
+       ToNumber(
+           1, 100'000, [](Options & o) -> auto& { return o.engine.engine.contacts_max; })},
+      {{"presence_delay_ms", "3000", "ms"},
+       ToNumber(
+           0, 600'000, [](Options & o) -> auto& { return o.engine.engine.presence_delay_ms; })},
+      {{"presence_grace_ms", "10000", "ms"},
+       ToNumber(
+           0, 3'600'000, [](Options & o) -> auto& { return o.engine.engine.presence_grace_ms; })},
+      {{"presence_batch_ms", "1000", "ms"},
+       ToNumber(
+           1, 60'000, [](Options & o) -> auto& { return o.engine.engine.presence_batch_ms; })},
+      {{"typing_rate", "5", "events/s of one user"},
+       ToNumber(
+           1, 1000, [](Options & o) -> auto& { return o.engine.engine.typing_rate; })},
       {{"cache_bytes", "67108864", "bytes"},
        ToNumber(
            0, kAny, [](Options & o) -> auto& { return o.engine.engine.cache_bytes; })},

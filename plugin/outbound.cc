@@ -24,6 +24,7 @@ std::string ChannelTopic(Channel channel, const Who& who) {
     case Channel::kTyping:
       return "typing/" + who.user.str();
     case Channel::kAnswer:
+    case Channel::kGroup:  // its topic comes with the effect
       break;
   }
   return "answer/" + who.device.str();
@@ -61,9 +62,15 @@ void Host::DeliverEffects() {
   bool more = release_.Take(options_.tick_deliveries_max, &taken_);
   bool any = !taken_.empty();
   for (Effect& effect : taken_) {
+    if (effect.fanout) {
+      DeliverFanout(effect);
+      continue;
+    }
     Session* session = sessions_.Find(effect.session);
     if (session == nullptr) continue;
-    if (session->held) {
+    if (effect.close) {
+      Close(*session);
+    } else if (session->held) {
       Hold(*session, std::move(effect));
     } else {
       Deliver(*session, effect);
@@ -86,8 +93,42 @@ void Host::Hold(Session& session, Effect effect) {
   mosquitto_kick_client_by_clientid(client_id.c_str(), false);
 }
 
+// By client id, which in a takeover is already another session's.
+void Host::Close(const Session& session) {
+  if (sessions_.TakenOver(session)) return;
+  std::string client_id = session.who.device.str();
+  mosquitto_kick_client_by_clientid(client_id.c_str(), false);
+}
+
+// One message as it stands to many. Who isn't verified yet gets it when it is, as an effect to it
+// alone.
+void Host::DeliverFanout(const Effect& effect) {
+  for (uint32_t i = effect.first; i < effect.end; ++i) {
+    const Fanout::To& to = effect.fanout->to[i];
+    Session* session = sessions_.Find(to.session);
+    if (session == nullptr) continue;
+    if (!session->held) {
+      PublishGroup(*session, effect, to.qos);
+      continue;
+    }
+    Effect one = effect;
+    one.first = i;
+    one.end = i + 1;
+    Hold(*session, std::move(one));
+  }
+}
+
+void Host::PublishGroup(const Session& session, const Effect& effect, int qos) {
+  char* payload = NewPayload(effect.rest->size());
+  if (payload == nullptr) return;
+  std::memcpy(payload, effect.rest->data(), effect.rest->size());
+  payload[0] = '{';  // in place of the comma that stands behind a number
+  PublishTo(session, effect.fanout->topic, payload, effect.rest->size(), qos, {});
+}
+
 void Host::Deliver(const Session& session, const Effect& effect) {
-  int8_t subscribed = session.qos[static_cast<size_t>(effect.channel)];
+  if (effect.fanout) return DeliverFanout(effect);  // it was held
+  int8_t subscribed = session.to.qos[static_cast<size_t>(effect.channel)];
   if (effect.channel == Channel::kInbox) {
     if (subscribed == kNotSubscribed) return;
     char head[32] = "{\"seq\":";
@@ -146,7 +187,7 @@ void Host::RefuseTopic(const Session& session, std::string_view topic, const Sta
   std::string head = "\"topic\":";
   AppendJsonString(topic, &head);
   head += ',';
-  int8_t qos = session.qos[static_cast<size_t>(Channel::kAnswer)];
+  int8_t qos = session.to.qos[static_cast<size_t>(Channel::kAnswer)];
   PublishText(session, ChannelTopic(Channel::kAnswer, session.who), ErrorAnswer(head, status),
               qos == kNotSubscribed ? kAnswerQos : qos);
 }

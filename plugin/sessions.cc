@@ -1,8 +1,52 @@
 #include "plugin/sessions.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace parley {
+
+namespace {
+
+// Where `group` stands in a list by group, or would.
+std::vector<GroupQos>::iterator Place(std::vector<GroupQos>& groups, const GroupId& group) {
+  return std::lower_bound(groups.begin(), groups.end(), group,
+                          [](const GroupQos& a, const GroupId& b) { return a.group < b; });
+}
+
+}  // namespace
+
+Subscriptions Subscriptions::Copy() const {
+  Subscriptions copy;
+  copy.qos = qos;
+  if (groups) copy.groups = std::make_unique<std::vector<GroupQos>>(*groups);
+  return copy;
+}
+
+bool Subscriptions::Any() const {
+  return groups != nullptr ||
+         std::any_of(qos.begin(), qos.end(), [](int8_t q) { return q != kNotSubscribed; });
+}
+
+bool Subscriptions::AddGroup(const GroupId& group, int8_t group_qos) {
+  if (!groups) groups = std::make_unique<std::vector<GroupQos>>();
+  auto at = Place(*groups, group);
+  if (at != groups->end() && at->group == group) {
+    at->qos = group_qos;
+    return true;
+  }
+  if (groups->size() >= kGroupSubscriptionsMax) return false;
+  groups->insert(at, {group, group_qos});
+  return true;
+}
+
+bool Subscriptions::RemoveGroup(const GroupId& group) {
+  if (!groups) return false;
+  auto at = Place(*groups, group);
+  if (at == groups->end() || at->group != group) return false;
+  groups->erase(at);
+  if (groups->empty()) groups.reset();
+  return true;
+}
 
 Session* Sessions::Find(const mosquitto* client) {
   auto it = by_client_.find(client);
@@ -25,19 +69,30 @@ bool Sessions::HeldByOther(const std::string& client_id, const UserId& user, int
   return it != remembered_.end() && it->second.user != user && it->second.until_s > now_s;
 }
 
+bool Sessions::TakenOver(const Session& session) const {
+  auto newest = by_device_.find(session.who.device.str());
+  return newest != by_device_.end() && newest->second != &session;
+}
+
+UserId Sessions::TakeEnded(const mosquitto* client) {
+  bool right = client != nullptr && client == ended_;
+  ended_ = nullptr;
+  return right ? std::exchange(ended_user_, UserId()) : UserId();
+}
+
 Session& Sessions::Add(const mosquitto* client, Who who, bool resume, int64_t now_s) {
+  ended_ = nullptr;
   auto session = std::make_unique<Session>();
   session->id = ++last_id_;
   session->who = std::move(who);
-  session->qos.fill(kNotSubscribed);
   const std::string& device = session->who.device.str();
   auto known = remembered_.find(device);
   auto before = by_device_.find(device);
   if (resume && before != by_device_.end() && before->second->lasting) {
-    session->qos = before->second->qos;  // a takeover: the old connection is still here
+    session->to = before->second->to.Copy();  // a takeover: the old connection is still here
   } else if (resume && known != remembered_.end() && known->second.user == session->who.user &&
              known->second.until_s > now_s) {
-    session->qos = known->second.qos;
+    session->to = std::move(known->second.to);
   }
   if (known != remembered_.end()) remembered_.erase(known);
   if (before != by_device_.end()) by_device_.erase(before);
@@ -49,6 +104,7 @@ Session& Sessions::Add(const mosquitto* client, Who who, bool resume, int64_t no
 }
 
 SessionId Sessions::Remove(const mosquitto* client, int64_t now_s) {
+  ended_ = nullptr;
   auto it = by_client_.find(client);
   if (it == by_client_.end()) return 0;
   Session& session = *it->second;
@@ -57,11 +113,14 @@ SessionId Sessions::Remove(const mosquitto* client, int64_t now_s) {
   auto device = by_device_.find(session.who.device.str());
   if (device != by_device_.end() && device->second == &session) {
     by_device_.erase(device);
-    bool subscribed = std::any_of(session.qos.begin(), session.qos.end(),
-                                  [](int8_t qos) { return qos != kNotSubscribed; });
-    if (session.lasting && subscribed && !session.held) {
-      remembered_[session.who.device.str()] = {session.who.user, session.qos, now_s + expiry_s_};
+    if (session.lasting && session.to.Any() && !session.held) {
+      remembered_[session.who.device.str()] = {session.who.user, std::move(session.to),
+                                               now_s + expiry_s_};
     }
+  }
+  if (!session.held) {
+    ended_ = client;
+    ended_user_ = session.who.user;
   }
   by_client_.erase(it);
   return id;

@@ -30,7 +30,28 @@ namespace parley {
 
 inline constexpr size_t kChannels = 5;
 inline constexpr int8_t kNotSubscribed = -1;
-using ChannelQos = std::array<int8_t, kChannels>;  // by Channel
+using ChannelQos = std::array<int8_t, kChannels>;  // by Channel, but for kGroup
+
+inline constexpr size_t kGroupSubscriptionsMax = 1000;  // of one session
+
+struct GroupQos {
+  GroupId group;
+  int8_t qos = 0;
+};
+
+// What a device is subscribed to. Most are to no group: that costs a pointer.
+struct Subscriptions {
+  ChannelQos qos;
+  std::unique_ptr<std::vector<GroupQos>> groups;  // by group; null: none
+
+  Subscriptions() { qos.fill(kNotSubscribed); }
+  Subscriptions Copy() const;
+  bool Any() const;
+  // False, and nothing changed, where it would be one too many.
+  bool AddGroup(const GroupId& group, int8_t group_qos);
+  // False where it wasn't subscribed.
+  bool RemoveGroup(const GroupId& group);
+};
 
 // What a session whose password is still being checked sent, and what waits to be sent to it.
 struct Held {
@@ -45,7 +66,7 @@ struct Session {
   Who who;
   int64_t expires_s = 0;  // its token's end; 0: none
   bool lasting = false;   // the broker may keep it after the connection
-  ChannelQos qos;
+  Subscriptions to;
   std::unique_ptr<Held> held;  // set: not yet verified
 };
 
@@ -59,6 +80,12 @@ class Sessions {
   bool Connected(std::string_view client_id) const;
   // True where another user has this client id, connected or with a broker session that may last.
   bool HeldByOther(const std::string& client_id, const UserId& user, int64_t now_s) const;
+
+  // True where its client id was taken over by a newer session: it is about to end.
+  bool TakenOver(const Session& session) const;
+  // The user of `client`, where that pointer is the one whose end was told last and nothing came
+  // since; empty otherwise. Asked once.
+  UserId TakeEnded(const mosquitto* client);
 
   // Adds a session; takes the remembered subscriptions where `resume`.
   Session& Add(const mosquitto* client, Who who, bool resume, int64_t now_s);
@@ -76,12 +103,14 @@ class Sessions {
  private:
   struct Remembered {
     UserId user;
-    ChannelQos qos;
+    Subscriptions to;
     int64_t until_s = 0;
   };
 
   const int64_t expiry_s_;
   SessionId last_id_ = 0;
+  const mosquitto* ended_ = nullptr;  // TakeEnded; never dereferenced
+  UserId ended_user_;
   std::unordered_map<const mosquitto*, std::unique_ptr<Session>> by_client_;
   std::unordered_map<SessionId, Session*> by_id_;
   std::unordered_map<std::string_view, Session*> by_device_;  // the newest; keys live in sessions

@@ -72,6 +72,34 @@ std::vector<ApiKey> AccountTable::Keys() const {
   return keys;
 }
 
+int64_t AccountTable::DeviceTokensAfter(const UserId& user, const DeviceId& device) const {
+  const Shard& shard = shards_[ShardOf(user)];
+  std::lock_guard lock(shard.mutex);
+  auto it = shard.voided.find(user);
+  if (it == shard.voided.end()) return 0;
+  for (const auto& [voided, after_ms] : it->second) {
+    if (voided == device) return after_ms;
+  }
+  return 0;
+}
+
+void AccountTable::VoidDevice(const UserId& user, const DeviceId& device, int64_t tokens_after_ms) {
+  Shard& shard = shards_[ShardOf(user)];
+  std::lock_guard lock(shard.mutex);
+  auto& devices = shard.voided[user];
+  std::erase_if(devices, [&](const auto& voided) { return voided.first == device; });
+  devices.emplace_back(device, tokens_after_ms);
+}
+
+void AccountTable::DropVoided(const UserId& user, int64_t through_ms) {
+  Shard& shard = shards_[ShardOf(user)];
+  std::lock_guard lock(shard.mutex);
+  auto it = shard.voided.find(user);
+  if (it == shard.voided.end()) return;
+  std::erase_if(it->second, [&](const auto& voided) { return voided.second <= through_ms; });
+  if (it->second.empty()) shard.voided.erase(it);
+}
+
 KeyName AccountTable::KeyAt(uint16_t index) const {
   std::lock_guard lock(keys_mutex_);
   return keys_[index].name;

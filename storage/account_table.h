@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "storage/directory.h"
@@ -32,6 +33,12 @@ class AccountTable {
   void PutKey(const ApiKey& key);
   std::vector<ApiKey> Keys() const;
 
+  // Devices whose tokens are void up to a time.
+  int64_t DeviceTokensAfter(const UserId& user, const DeviceId& device) const;  // 0: none
+  void VoidDevice(const UserId& user, const DeviceId& device, int64_t tokens_after_ms);
+  // Forgets those of the user's that were voided at `through_ms` or before.
+  void DropVoided(const UserId& user, int64_t through_ms);
+
  private:
   static constexpr size_t kShards = 64;
 
@@ -49,6 +56,7 @@ class AccountTable {
   struct Shard {
     mutable std::mutex mutex;
     std::unordered_map<UserId, Row> rows;
+    std::unordered_map<UserId, std::vector<std::pair<DeviceId, int64_t>>> voided;
   };
 
   static size_t ShardOf(const UserId& user) { return std::hash<UserId>()(user) % kShards; }

@@ -56,10 +56,13 @@ Result<TokenClaims> ParseClaims(std::string_view text) {
     return Error(Code::kDenied, "malformed token");
   }
   auto adm = claims.find("adm");
+  auto dev = claims.find("dev");
+  if (dev != claims.end() && !dev->is_string()) return Error(Code::kDenied, "malformed token");
   return TokenClaims{.subject = sub->get<std::string>(),
                      .issued_ms = std::llround(iat * 1000),
                      .expires_s = static_cast<int64_t>(exp),
-                     .admin = adm != claims.end() && *adm == true};
+                     .admin = adm != claims.end() && *adm == true,
+                     .device = dev != claims.end() ? dev->get<std::string>() : std::string()};
 }
 
 }  // namespace
@@ -124,12 +127,14 @@ PasswordCheck Credentials::VerifyPassword(const std::string& hash,
   return stale ? PasswordCheck::kRightButRehash : PasswordCheck::kRight;
 }
 
-std::string Credentials::IssueToken(std::string_view subject, int64_t ttl_s, bool admin) const {
+std::string Credentials::IssueToken(std::string_view subject, int64_t ttl_s, bool admin,
+                                    std::string_view device) const {
   int64_t now_ms = env_->NowMs();
   json claims = {{"sub", subject},
                  {"iat", static_cast<double>(now_ms) / 1000},
                  {"exp", now_ms / 1000 + ttl_s}};
   if (admin) claims["adm"] = true;
+  if (!device.empty()) claims["dev"] = device;
   std::string token = std::string(kTokenHead) + ToBase64(claims.dump());
   return token + "." + ToBase64(Sign(token));
 }

@@ -8,7 +8,8 @@
 // made before are replaced at the next login.
 //
 // Tokens are JWTs (RFC 7519) signed with HMAC-SHA256 and this header only; another algorithm is
-// never looked at (RFC 8725 §3.1). Claims: sub, iat, exp, and adm for parleyctl's own login.
+// never looked at (RFC 8725 §3.1). Claims: sub, iat, exp; dev, the client id, where the token is
+// good for one device alone; and adm for parleyctl's own login.
 //
 // Both keys are derived from <data>/secret. Without that file no password and no token is valid, so
 // it belongs in every backup, apart from the database.
@@ -31,6 +32,9 @@ namespace parley {
 
 inline constexpr size_t kPasswordBytesMax = 1024;
 inline constexpr size_t kPasswordMemoryKibDefault = 4096;
+inline constexpr int64_t kTokenTtlMaxS = 10 * 366 * 24 * 3600;
+// Of a device that a token can be issued for. A token is 1024 bytes at most.
+inline constexpr size_t kTokenDeviceBytesMax = 256;
 
 // The user name of parleyctl's own login. No account can have it: not a valid id.
 inline constexpr std::string_view kControlUser = "$parleyctl";
@@ -46,6 +50,7 @@ struct TokenClaims {
   int64_t issued_ms = 0;
   int64_t expires_s = 0;
   bool admin = false;
+  std::string device;  // empty: good for any
 };
 
 // The 16 bytes that stand for a user and a password in the caches of one process.
@@ -66,11 +71,14 @@ class Credentials {
   // The hash of a password that nobody has, so that unknown users cost what known ones do.
   const std::string& dummy_hash() const { return dummy_hash_; }
 
-  std::string IssueToken(std::string_view subject, int64_t ttl_s, bool admin = false) const;
+  // `device`: a client id of at most kTokenDeviceBytesMax; empty: any.
+  std::string IssueToken(std::string_view subject, int64_t ttl_s, bool admin = false,
+                         std::string_view device = {}) const;
   // True for what is one of our tokens by its header: it is then never tried as a password.
   static bool IsToken(std::string_view password);
-  // Signature, exp, and that it was issued to `user`. Whether it was voided since (tokens_after_ms)
-  // and whether the account may log in is the caller's to check. kDenied says why.
+  // Signature, exp, and that it was issued to `user`. Whether it was voided since
+  // (tokens_after_ms), for which device it is, and whether the account may log in is the caller's
+  // to check. kDenied says why.
   Result<TokenClaims> VerifyToken(std::string_view token, std::string_view user) const;
 
   Fingerprint FingerprintOf(std::string_view user, std::string_view password) const;

@@ -2,6 +2,7 @@
 //
 //   LOCK          flock'ed by the process that has the directory open; its pid and name inside
 //   directory.db  accounts, keys, devices (directory.h)
+//   roster.db     groups' members, contacts, blocks (roster.h)
 //   secret        32 random bytes, mode 0600: signs tokens and peppers passwords (credentials.h)
 //   run/          what the running broker tells parleyctl: run/listeners
 //   and what the durable log makes for itself: journal/, shards, store-N/, deadletter/ (log.h)

@@ -20,8 +20,8 @@ uint64_t CountLetters(const std::vector<Transaction>& transactions) {
 
 }  // namespace
 
-Result<DeadLetters> DeadLetters::Open(Env* env, const std::string& dir, int store) {
-  DeadLetters dead(env, dir, dir + "/store-" + std::to_string(store) + ".log");
+Result<DeadLetters> DeadLetters::Open(Env* env, const std::string& dir, const std::string& name) {
+  DeadLetters dead(env, dir, dir + "/" + name + ".log");
   if (!env->Exists(dead.path_)) return dead;
   auto start = env->ReadStart(dead.path_, kFramesStart);
   if (!start) return Error(std::move(start.error()));

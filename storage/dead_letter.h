@@ -1,5 +1,5 @@
 // The dead letters of one store: committed transactions that the store could not take, in order, in
-// a file of frames (frame.h), `deadletter/store-<n>.log`.
+// a file of frames (frame.h), `deadletter/store-<n>.log`, of the roster `deadletter/roster.log`.
 //
 // Owner: the store's writer, whose thread alone calls it. A transaction in it holds only the
 // store's own records; one without records says that the store missed nothing up to its number.
@@ -23,9 +23,9 @@ class DeadLetters {
  public:
   using Visitor = std::function<Status(std::vector<Transaction>)>;
 
-  // Reads the file where there is one; a torn tail is no error. kCorruption: damaged, names the
-  // file.
-  static Result<DeadLetters> Open(Env* env, const std::string& dir, int store);
+  // Reads the file <dir>/<name>.log where there is one; a torn tail is no error. kCorruption:
+  // damaged, names the file.
+  static Result<DeadLetters> Open(Env* env, const std::string& dir, const std::string& name);
 
   // Adds the transactions, which follow last(); durable on return. After an error nothing counts as
   // added, and the same or other transactions may be added.

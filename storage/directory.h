@@ -4,13 +4,14 @@
 // LOCK for as long as the directory lives: one process at a time.
 //
 // Two kinds of calls:
-// - From memory (Find, FindKey, Keys, user_count): no I/O, a lock held for some 100 ns, any thread,
-//   the broker's included. All accounts are in memory without their passwords: 1,000,000 of them
-//   take about 100 MB and are loaded in about a second.
+// - From memory (Find, FindKey, Keys, DeviceTokensAfter, user_count): no I/O, a lock held for some
+//   100 ns, any thread, the broker's included. All accounts are in memory without their passwords
+//   and names: 1,000,000 of them take about 100 MB and are loaded in about a second.
 // - I/O (everything else): any thread but the broker's. Writes take turns; one that returned ok is
 //   durable (SQLite, WAL, synchronous FULL) and seen by Find.
 //
-// Limits: kKeysMax keys, kDevicesMax devices remembered for a user (the least recent go first).
+// Limits: kKeysMax keys, kDevicesMax devices remembered for a user (the least recent go first), and
+// as many that were removed.
 // Errors: kNotFound, kConflict, kBadRequest as the calls say; kIoError and kCorruption name the
 // file; nothing is changed then.
 #ifndef PARLEY_STORAGE_DIRECTORY_H_
@@ -52,8 +53,9 @@ struct ApiKey {
   KeyName name;
   int64_t rate_per_s = 0;
   int64_t quota_per_day = 0;
-  int64_t day = 0;   // days since the Unix epoch, UTC
-  int64_t used = 0;  // of the quota, on that day, as last recorded
+  int64_t day = 0;        // days since the Unix epoch, UTC
+  int64_t used = 0;       // of the quota, on that day, as last recorded
+  bool strangers = true;  // those who are no contacts may write to its accounts
 
   bool operator==(const ApiKey&) const = default;
 };
@@ -64,6 +66,7 @@ inline constexpr std::string_view kDefaultKey = "default";
 inline constexpr size_t kKeysMax = 10000;
 inline constexpr size_t kDevicesMax = 100;
 inline constexpr size_t kUsersPageMax = 1000;
+inline constexpr size_t kNameBytesMax = 128;
 
 struct NewUser {
   UserId id;
@@ -79,6 +82,7 @@ struct UserRow {
   bool has_password = false;
   KeyName key;
   int64_t created_ms = 0;
+  std::string name = {};  // what it calls itself; empty: nothing
 };
 
 struct Device {
@@ -110,6 +114,8 @@ class Directory {
   virtual std::optional<ApiKey> FindKey(const KeyName& name) const = 0;
   virtual std::vector<ApiKey> Keys() const = 0;  // sorted by name
   virtual size_t user_count() const = 0;
+  // Tokens issued before are void for this client id, since its user removed it; 0: none are.
+  virtual int64_t DeviceTokensAfter(const UserId& user, const DeviceId& device) const = 0;
   // What AddUser says of an id or a key, without looking whether the user exists.
   virtual Status CheckNew(const NewUser& user) const = 0;
 
@@ -121,27 +127,42 @@ class Directory {
   virtual Result<std::vector<bool>> ImportUsers(std::span<const NewUser> users) = 0;
   // No hash: tokens only. Voids the tokens issued until now.
   virtual Status SetPassword(const UserId& user, const std::optional<std::string>& hash) = 0;
+  // The same for who has proved to know the password of `old_hash`. kConflict: it is another by
+  // now.
+  virtual Status ChangePassword(const UserId& user, const std::string& old_hash,
+                                const std::string& new_hash) = 0;
   // The same password hashed anew; voids nothing. Does nothing if the hash is another by now.
   virtual Status ReplaceHash(const UserId& user, const std::string& old_hash,
                              const std::string& new_hash) = 0;
   // Disabling voids the tokens issued until now.
   virtual Status SetDisabled(const UserId& user, bool disabled) = 0;
   virtual Result<std::optional<std::string>> PasswordHash(const UserId& user) = 0;
+  // `name` is UTF-8 (the caller has checked). kTooLarge: longer than kNameBytesMax.
+  virtual Status SetName(const UserId& user, const std::string& name) = 0;
+  virtual Result<UserRow> Info(const UserId& user) = 0;
   // Sorted by id, those after `after`, at most `limit` (≤ kUsersPageMax).
   virtual Result<std::vector<UserRow>> ListUsers(const UserId& after, size_t limit) = 0;
 
   // --- I/O: keys ---
-  virtual Status AddKey(const KeyName& name, int64_t rate_per_s, int64_t quota_per_day) = 0;
+  virtual Status AddKey(const KeyName& name, int64_t rate_per_s, int64_t quota_per_day,
+                        bool strangers = true) = 0;
   // What is absent stays.
   virtual Status SetKey(const KeyName& name, std::optional<int64_t> rate_per_s,
-                        std::optional<int64_t> quota_per_day) = 0;
+                        std::optional<int64_t> quota_per_day,
+                        std::optional<bool> strangers = std::nullopt) = 0;
   // The counts of `day` so far (not the change), for a restart; unknown keys are left out.
   virtual Status RecordKeyUse(int64_t day, std::span<const std::pair<KeyName, int64_t>> used) = 0;
 
   // --- I/O: devices ---
+  // One that was removed and is seen again later than that is listed again.
   virtual Status TouchDevices(std::span<const DeviceSeen> seen) = 0;
   virtual Result<std::vector<Device>> Devices(const UserId& user) = 0;  // latest first
+  // Voids the tokens issued until now for this client id, for good. (Past kDevicesMax removed ones,
+  // the tokens that a user was issued before the oldest's removal are void altogether.) kNotFound:
+  // there is no such device; its tokens, if there are any, are void all the same.
   virtual Status RemoveDevice(const UserId& user, const DeviceId& device) = 0;
+  // When a device of each user was last seen, removed ones too; 0: never.
+  virtual Result<std::vector<int64_t>> LastSeen(std::span<const UserId> users) = 0;
 };
 
 }  // namespace parley

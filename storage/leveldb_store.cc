@@ -29,6 +29,9 @@ constexpr int kFilterBitsPerKey = 10;
 // The byte of a conversation's index entry.
 constexpr uint8_t kIncoming = 0x80;  // or'ed to the message's type
 
+// What a pointer in a user's log begins with; a message's record begins with its kind.
+constexpr char kPointer = 'p';
+
 leveldb::Slice ToSlice(std::string_view text) { return {text.data(), text.size()}; }
 std::string_view ToView(const leveldb::Slice& slice) { return {slice.data(), slice.size()}; }
 
@@ -51,39 +54,128 @@ std::string Numbers(uint64_t first, uint64_t second) {
   return bytes;
 }
 
-// Adds a record's entries, for those sides of it that belong to this store.
+// Takes a message's type; false where there is no such one.
+bool TakeType(std::string_view* in, MessageType* type) {
+  if (in->empty() ||
+      static_cast<uint8_t>(in->front()) > static_cast<uint8_t>(MessageType::kSystem)) {
+    return false;
+  }
+  *type = static_cast<MessageType>(in->front());
+  in->remove_prefix(1);
+  return true;
+}
+
+void PutPlace(const SentPlace& place, std::string* out) {
+  keys::PutNumber(place.seq.value(), out);
+  if (place.group.empty()) return out->push_back(0);
+  keys::PutId(place.group.str(), out);
+  keys::PutNumber(place.gseq.value(), out);
+}
+
+bool TakePlace(std::string_view* in, SentPlace* place) {
+  uint64_t seq, gseq;
+  if (!keys::TakeNumber(in, &seq) || in->empty()) return false;
+  place->seq = Seq(seq);
+  if (in->front() == 0) return in->remove_prefix(1), true;
+  std::string_view group;
+  if (!keys::TakeId(in, &group) || !keys::TakeNumber(in, &gseq)) return false;
+  place->group = GroupId(group);
+  place->gseq = Seq(gseq);
+  return true;
+}
+
+std::string Pointer(const GroupMessageRecord& record, Lsn lsn) {
+  std::string value{kPointer, static_cast<char>(record.message.type)};
+  keys::PutNumber(record.gseq.value(), &value);
+  keys::PutNumber(lsn.value(), &value);
+  keys::PutNumber(static_cast<uint64_t>(record.message.ts_ms), &value);
+  keys::PutId(record.group.str(), &value);
+  return value.append(record.message.from.str());
+}
+
+bool TakePointer(std::string_view in, LogEntry* entry) {
+  uint64_t gseq, lsn, ts;
+  std::string_view group;
+  if (in.empty() || in.front() != kPointer) return false;
+  in.remove_prefix(1);
+  if (!TakeType(&in, &entry->message.type) || !keys::TakeNumber(&in, &gseq) ||
+      !keys::TakeNumber(&in, &lsn) || !keys::TakeNumber(&in, &ts) || !keys::TakeId(&in, &group) ||
+      in.empty()) {
+    return false;
+  }
+  entry->message.ts_ms = static_cast<int64_t>(ts);
+  entry->message.from = UserId(in);
+  entry->group = GroupId(group);
+  entry->gseq = Seq(gseq);
+  entry->lsn = Lsn(lsn);
+  return true;
+}
+
+// Adds a record's entries, for those owners of it that belong to this store.
 class BatchWriter {
  public:
-  BatchWriter(const std::function<bool(const UserId&)>& mine, leveldb::WriteBatch* batch)
-      : mine_(mine), batch_(batch) {}
+  BatchWriter(const Mine& mine, leveldb::WriteBatch* batch) : mine_(mine), batch_(batch) {}
+
+  void Add(const Transaction& transaction) {
+    lsn_ = transaction.lsn;
+    for (const Record& record : transaction.records) std::visit(*this, record);
+  }
 
   void operator()(const MessageRecord& message) {
-    bool sender = mine_(message.from);
-    bool receiver = message.to != message.from && mine_(message.to);
+    bool sender = mine_(message.from.str());
+    bool receiver = message.to != message.from && mine_(message.to.str());
     if (!sender && !receiver) return;
     value_.clear();
     EncodeRecord(message, &value_);
     if (sender) {
-      Side(message, message.from, message.from_seq, message.to, 0);
+      Entry(message, message.from, message.from_seq, keys::With(message.to));
       if (Refers(message)) Referring(message.from, message.ref->from_seq, message.from_seq);
-      Sent(message);
+      Sent(message, {message.from_seq, GroupId(), Seq()});
     }
     if (receiver) {
-      Side(message, message.to, message.to_seq, message.from, kIncoming);
+      Entry(message, message.to, message.to_seq, keys::With(message.from));
       if (Refers(message)) Referring(message.to, message.ref->to_seq, message.to_seq);
     }
   }
+  void operator()(const GroupMessageRecord& record) {
+    const MessageRecord& message = record.message;
+    if (mine_(record.group.str())) GroupMessage(record);
+    if (message.type != MessageType::kSystem && mine_(message.from.str())) {
+      Sent(message, {message.from_seq, record.group, record.gseq});
+    }
+    if (record.entries.empty()) return;
+    value_ = Pointer(record, lsn_);
+    const std::string with = keys::With(record.group);
+    for (const GroupEntry& entry : record.entries) {
+      if (mine_(entry.user.str())) Entry(message, entry.user, entry.seq, with);
+    }
+  }
+  void operator()(const GroupMarksRecord& marks) {
+    if (!mine_(marks.group.str())) return;
+    uint64_t ts = static_cast<uint64_t>(marks.ts_ms);
+    if (marks.delivered != Seq()) {
+      Put(keys::MemberDelivered(marks.group, marks.user), Numbers(marks.delivered.value(), ts));
+    }
+    if (marks.read != Seq()) {
+      Put(keys::MemberRead(marks.group, marks.user), Numbers(marks.read.value(), ts));
+    }
+  }
+  void operator()(const GroupRecord&) {}  // the roster's
+  void operator()(const ContactRecord&) {}
+  void operator()(const DeviceGoneRecord& gone) {
+    if (mine_(gone.user.str())) batch_->Delete(keys::Device(gone.user, gone.device));
+  }
   void operator()(const DeviceCursorRecord& cursor) {
-    if (!mine_(cursor.user)) return;
+    if (!mine_(cursor.user.str())) return;
     Put(keys::Device(cursor.user, cursor.device),
         Numbers(cursor.delivered.value(), static_cast<uint64_t>(cursor.ts_ms)));
   }
   void operator()(const MarksRecord& marks) {
-    if (!mine_(marks.user)) return;
+    if (!mine_(marks.user.str())) return;
     Put(keys::Marks(marks.user), Numbers(marks.delivered.value(), marks.read.value()));
   }
   void operator()(const PeerMarksRecord& marks) {
-    if (!mine_(marks.user)) return;
+    if (!mine_(marks.user.str())) return;
     uint64_t ts = static_cast<uint64_t>(marks.ts_ms);
     if (marks.delivered != Seq()) {
       Put(keys::PeerDelivered(marks.user, marks.peer), Numbers(marks.delivered.value(), ts));
@@ -101,40 +193,56 @@ class BatchWriter {
 
  private:
   static bool Refers(const MessageRecord& message) {
-    return message.type != MessageType::kMessage && message.ref.has_value();
+    return message.type != MessageType::kMessage && message.type != MessageType::kSystem &&
+           message.ref.has_value();
   }
   void Put(std::string_view key, std::string_view value) {
     batch_->Put(ToSlice(key), ToSlice(value));
   }
-  void Side(const MessageRecord& message, const UserId& user, Seq seq, const UserId& peer,
-            uint8_t direction) {
+  // value_ is what the user's log holds.
+  void Entry(const MessageRecord& message, const UserId& user, Seq seq, std::string_view with) {
+    uint8_t direction = user == message.from ? 0 : kIncoming;
     char index = static_cast<char>(direction | static_cast<uint8_t>(message.type));
     Put(keys::Log(user, seq), value_);
-    Put(keys::Conversation(user, peer, seq), {&index, 1});
-    newest_[keys::Peer(user, peer)] = seq;  // ascending: the last one counts
+    Put(keys::Conversation(user, with, seq), {&index, 1});
+    newest_[keys::Newest(user, with)] = seq;  // ascending: the last one counts
   }
   void Referring(const UserId& user, Seq target, Seq seq) {
     if (target != Seq()) Put(keys::Referring(user, target, seq), {});
   }
-  void Sent(const MessageRecord& message) {
-    std::string sent;
+  void GroupMessage(const GroupMessageRecord& record) {
+    const MessageRecord& message = record.message;
+    value_.clear();
+    EncodeRecord(GroupMessageRecord{record.group, record.gseq, message, {}}, &value_);
+    Put(keys::GroupLog(record.group, record.gseq), value_);
+    Put(keys::GroupAuthor(record.group, record.gseq),
+        std::string(1, static_cast<char>(message.type)).append(message.from.str()));
+    if (Refers(message) && message.ref->to_seq != Seq()) {
+      Put(keys::GroupReferring(record.group, message.ref->to_seq, record.gseq), {});
+    }
+  }
+  void Sent(const MessageRecord& message, const SentPlace& place) {
+    std::string where, sent;
+    PutPlace(place, &where);
     keys::PutNumber(message.content_hash, &sent);
-    Put(keys::Sent(message.from, message.from_seq), sent.append(message.id));
-    Put(keys::SentById(message.from, message.id), Number(message.from_seq));
+    Put(keys::Sent(message.from, lsn_), sent.append(where).append(message.id));
+    Put(keys::SentById(message.from, message.id), where);
   }
 
-  const std::function<bool(const UserId&)>& mine_;
+  const Mine& mine_;
   leveldb::WriteBatch* batch_;
+  Lsn lsn_;
   std::string value_;
   std::unordered_map<std::string, Seq> newest_;  // by the key of a conversation
 };
 
-// The entries of one prefix, in their order.
+// The entries of one prefix, in their order, from a key on.
 class PrefixCursor {
  public:
-  PrefixCursor(leveldb::DB* db, std::string prefix)
+  PrefixCursor(leveldb::DB* db, std::string prefix) : PrefixCursor(db, prefix, prefix) {}
+  PrefixCursor(leveldb::DB* db, std::string prefix, const std::string& from)
       : prefix_(std::move(prefix)), entries_(db->NewIterator(Checked())) {
-    entries_->Seek(prefix_);
+    entries_->Seek(from);
   }
   bool Valid() const { return entries_->Valid() && ToView(entries_->key()).starts_with(prefix_); }
   void Next() { entries_->Next(); }
@@ -236,8 +344,7 @@ class LevelDbStoreImpl : public LevelDbStore {
     return status;
   }
 
-  Status Apply(std::span<const Transaction* const> transactions,
-               const std::function<bool(const UserId&)>& mine) override {
+  Status Apply(std::span<const Transaction* const> transactions, const Mine& mine) override {
     if (must_reopen_) {
       if (Status status = Reopen(); !status.ok()) return status;
     }
@@ -246,7 +353,7 @@ class LevelDbStoreImpl : public LevelDbStore {
     BatchWriter writer(mine, &batch);
     for (const Transaction* transaction : transactions) {
       if (transaction->lsn <= applied) continue;
-      for (const Record& record : transaction->records) std::visit(writer, record);
+      writer.Add(*transaction);
       applied = transaction->lsn;
     }
     writer.Finish();
@@ -304,27 +411,19 @@ class LevelDbStoreImpl : public LevelDbStore {
     return ReadPage(&cursor, page, [&] { return Decode(user, cursor.seq(), cursor.value()); });
   }
 
-  Result<LogPage> ReadConversation(const UserId& user, const UserId& peer,
+  Result<LogPage> ReadConversation(const UserId& user, const Conversation& with,
                                    const Page& page) const override {
     std::shared_lock lock(db_mutex_);
     if (!db_) return Closed();
-    SeqCursor cursor(db_.get(), keys::ConversationPrefix(user, peer), page);
+    SeqCursor cursor(db_.get(), PrefixOf(user, with), page);
     return ReadPage(&cursor, page, [&] { return GetEntry(user, cursor.seq()); });
   }
 
   Result<std::vector<LogEntry>> ReadReferring(const UserId& user, Seq target) const override {
     std::shared_lock lock(db_mutex_);
     if (!db_) return Closed();
-    std::vector<LogEntry> entries;
-    SeqCursor cursor(db_.get(), keys::ReferringPrefix(user, target), kNewest);
-    for (; cursor.Valid() && entries.size() < kReferringMax; cursor.Next()) {
-      Result<LogEntry> entry = GetEntry(user, cursor.seq());
-      if (!entry) return Error(entry.error());
-      entries.push_back(std::move(*entry));
-    }
-    if (!cursor.status().ok()) return Failed(cursor.status());
-    std::reverse(entries.begin(), entries.end());
-    return entries;
+    return ReadNewest(keys::ReferringPrefix(user, target),
+                      [&](Seq seq) { return GetEntry(user, seq); });
   }
 
   Result<std::vector<Conversation>> ReadConversations(const UserId& user, Seq before,
@@ -333,15 +432,16 @@ class LevelDbStoreImpl : public LevelDbStore {
     if (!db_) return Closed();
     auto later = [](const Conversation& a, const Conversation& b) { return a.last > b.last; };
     std::vector<Conversation> latest;  // a heap, the oldest of them on top
-    PrefixCursor cursor(db_.get(), keys::PeersPrefix(user));
+    PrefixCursor cursor(db_.get(), keys::NewestPrefix(user));
     for (; cursor.Valid(); cursor.Next()) {
-      std::string_view suffix = cursor.suffix(), value = cursor.value(), peer;
+      std::string_view suffix = cursor.suffix(), value = cursor.value(), with;
       uint64_t last;
-      if (!keys::TakeId(&suffix, &peer) || !suffix.empty() || !keys::TakeNumber(&value, &last)) {
+      if (!keys::TakeId(&suffix, &with) || !suffix.empty() || !keys::TakeNumber(&value, &last)) {
         return Damaged("a list of conversations");
       }
       if (Seq(last) >= before) continue;
-      latest.push_back({UserId(peer), Seq(last)});
+      const bool group = keys::TakeGroup(&with);
+      latest.push_back({UserId(group ? "" : with), GroupId(group ? with : ""), Seq(last)});
       std::push_heap(latest.begin(), latest.end(), later);
       if (latest.size() <= limit) continue;
       std::pop_heap(latest.begin(), latest.end(), later);
@@ -352,18 +452,18 @@ class LevelDbStoreImpl : public LevelDbStore {
     return latest;
   }
 
-  Result<uint64_t> CountUnread(const UserId& user, const UserId& peer, Seq read,
+  Result<uint64_t> CountUnread(const UserId& user, const Conversation& with, Seq read,
                                uint64_t max) const override {
     std::shared_lock lock(db_mutex_);
     if (!db_) return Closed();
-    uint64_t unread = 0, seen = 0;
-    SeqCursor cursor(db_.get(), keys::ConversationPrefix(user, peer), Page{.after = read});
-    for (; cursor.Valid() && unread < max && seen < kUnreadScanMax; cursor.Next(), ++seen) {
-      if (cursor.value().size() != 1) return Damaged("a conversation's index");
-      if (static_cast<uint8_t>(cursor.value()[0]) & kIncoming) ++unread;
-    }
-    if (!cursor.status().ok()) return Failed(cursor.status());
-    return unread;
+    SeqCursor cursor(db_.get(), PrefixOf(user, with), Page{.after = read});
+    return Count(&cursor, max, "a conversation's index", [](std::string_view index, bool* counts) {
+      if (index.size() != 1) return false;
+      const uint8_t byte = static_cast<uint8_t>(index[0]);
+      *counts =
+          byte >= kIncoming && byte != (kIncoming | static_cast<uint8_t>(MessageType::kSystem));
+      return true;
+    });
   }
 
   Result<std::vector<SentId>> ReadSent(const UserId& user, size_t limit) const override {
@@ -373,23 +473,33 @@ class LevelDbStoreImpl : public LevelDbStore {
     SeqCursor cursor(db_.get(), keys::SentPrefix(user), kNewest);
     for (; cursor.Valid() && sent.size() < limit; cursor.Next()) {
       SentId id;
+      SentPlace place;
       std::string_view value = cursor.value();
-      if (!keys::TakeNumber(&value, &id.content_hash)) return Damaged("a list of sent ids");
-      id.seq = cursor.seq();
+      if (!keys::TakeNumber(&value, &id.content_hash) || !TakePlace(&value, &place)) {
+        return Damaged("a list of sent ids");
+      }
+      id.lsn = Lsn(cursor.seq().value());
+      id.seq = place.seq;
       id.id = value;
+      id.group = std::move(place.group);
+      id.gseq = place.gseq;
       sent.push_back(std::move(id));
     }
     if (!cursor.status().ok()) return Failed(cursor.status());
     return sent;
   }
 
-  Result<Seq> FindSent(const UserId& user, const std::string& id) const override {
+  Result<SentPlace> FindSent(const UserId& user, const std::string& id) const override {
     std::shared_lock lock(db_mutex_);
     if (!db_) return Closed();
-    Seq seq;
-    Status status = GetSeqs(keys::SentById(user, id), &seq, nullptr);
-    if (!status.ok()) return Error(status);
-    return seq;
+    std::string value;
+    leveldb::Status status = db_->Get(Checked(), keys::SentById(user, id), &value);
+    if (status.IsNotFound()) return SentPlace();
+    if (!status.ok()) return Failed(status);
+    std::string_view rest = value;
+    SentPlace place;
+    if (!TakePlace(&rest, &place) || !rest.empty()) return Damaged("a sent id");
+    return place;
   }
 
   Result<PeerMarks> ReadPeerMarks(const UserId& user, const UserId& peer) const override {
@@ -419,7 +529,87 @@ class LevelDbStoreImpl : public LevelDbStore {
     return devices;
   }
 
+  Result<Seq> ReadGroupTail(const GroupId& group) const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    SeqCursor newest(db_.get(), keys::GroupLogPrefix(group), kNewest);
+    if (!newest.status().ok()) return Failed(newest.status());
+    return newest.Valid() ? newest.seq() : Seq();
+  }
+
+  Result<LogPage> ReadGroup(const GroupId& group, const Page& page) const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    SeqCursor cursor(db_.get(), keys::GroupLogPrefix(group), page);
+    return ReadPage(&cursor, page, [&] { return Decode(group, cursor.seq(), cursor.value()); });
+  }
+
+  Result<std::vector<LogEntry>> ReadGroupReferring(const GroupId& group,
+                                                   Seq target) const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    return ReadNewest(keys::GroupReferringPrefix(group, target),
+                      [&](Seq gseq) { return GetEntry(group, gseq); });
+  }
+
+  Result<uint64_t> CountGroupUnread(const GroupId& group, const UserId& user, Seq read,
+                                    uint64_t max) const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    SeqCursor cursor(db_.get(), keys::GroupAuthorsPrefix(group), Page{.after = read});
+    return Count(&cursor, max, "a group's authors", [&](std::string_view author, bool* counts) {
+      MessageType type;
+      if (!TakeType(&author, &type)) return false;
+      *counts = type != MessageType::kSystem && author != user.str();
+      return true;
+    });
+  }
+
+  Result<std::vector<GroupMark>> ReadGroupMarks(const GroupId& group, const UserId& after,
+                                                size_t limit) const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    std::vector<GroupMark> marks;
+    PrefixCursor cursor(db_.get(), keys::GroupMarksPrefix(group), keys::PastMember(group, after));
+    for (; cursor.Valid(); cursor.Next()) {
+      std::string_view user, value = cursor.value();
+      bool read;
+      uint64_t gseq, ts;
+      if (!keys::TakeMember(cursor.suffix(), &user, &read) || !keys::TakeNumber(&value, &gseq) ||
+          !keys::TakeNumber(&value, &ts)) {
+        return Damaged("a member's mark");
+      }
+      if (marks.empty() || marks.back().user.str() != user) {
+        if (marks.size() == limit) break;
+        marks.push_back({UserId(user), Seq(), Seq(), 0});
+      }
+      GroupMark& mark = marks.back();
+      (read ? mark.read : mark.delivered) = Seq(gseq);
+      mark.ts_ms = std::max(mark.ts_ms, static_cast<int64_t>(ts));
+    }
+    if (!cursor.status().ok()) return Failed(cursor.status());
+    return marks;
+  }
+
+  Result<GroupMark> ReadGroupMark(const GroupId& group, const UserId& user) const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    GroupMark mark;
+    mark.user = user;
+    Seq got, seen;
+    Status status = GetSeqs(keys::MemberDelivered(group, user), &mark.delivered, &got);
+    if (status.ok()) status = GetSeqs(keys::MemberRead(group, user), &mark.read, &seen);
+    if (!status.ok()) return Error(status);
+    mark.ts_ms = std::max(static_cast<int64_t>(got.value()), static_cast<int64_t>(seen.value()));
+    return mark;
+  }
+
  private:
+  static std::string PrefixOf(const UserId& user, const Conversation& with) {
+    return with.group.empty() ? keys::ConversationPrefix(user, keys::With(with.peer))
+                              : keys::ConversationPrefix(user, keys::With(with.group));
+  }
+
   Status ToStatus(const leveldb::Status& status) const {
     if (status.IsCorruption() || status.IsNotFound()) {
       return Status(Code::kCorruption, "store " + path_ + ": " + status.ToString() +
@@ -513,8 +703,21 @@ class LevelDbStoreImpl : public LevelDbStore {
     return Decode(user, seq, value);
   }
 
+  Result<LogEntry> GetEntry(const GroupId& group, Seq gseq) const {
+    std::string value;
+    leveldb::Status status = db_->Get(Checked(), keys::GroupLog(group, gseq), &value);
+    if (!status.ok()) return Failed(status);
+    return Decode(group, gseq, value);
+  }
+
   // The record must be the user's and stand under the number it says.
   Result<LogEntry> Decode(const UserId& user, Seq seq, std::string_view value) const {
+    if (value.starts_with(kPointer)) {
+      LogEntry entry;
+      entry.seq = seq;
+      if (!TakePointer(value, &entry)) return Damaged("a pointer to a group's message");
+      return entry;
+    }
     Result<Record> record = DecodeRecord(&value);
     if (!record) return Damaged("a message (" + record.error().message() + ")");
     MessageRecord* message = std::get_if<MessageRecord>(&*record);
@@ -524,7 +727,45 @@ class LevelDbStoreImpl : public LevelDbStore {
     Seq own = sender ? message->from_seq : message->to_seq;
     Seq peer = sender ? message->to_seq : message->from_seq;
     if (own != seq) return Damaged("a message's number");
-    return LogEntry{own, peer, std::move(*message)};
+    return LogEntry{own, peer, std::move(*message), GroupId(), Seq(), Lsn()};
+  }
+
+  Result<LogEntry> Decode(const GroupId& group, Seq gseq, std::string_view value) const {
+    Result<Record> record = DecodeRecord(&value);
+    if (!record) return Damaged("a group's message (" + record.error().message() + ")");
+    auto* found = std::get_if<GroupMessageRecord>(&*record);
+    if (found == nullptr || !value.empty() || found->group != group || found->gseq != gseq) {
+      return Damaged("a group's message");
+    }
+    return LogEntry{gseq, Seq(), std::move(found->message), group, gseq, Lsn()};
+  }
+
+  // The newest kReferringMax entries whose numbers the prefix lists, ascending.
+  template <class Get>
+  Result<std::vector<LogEntry>> ReadNewest(std::string prefix, Get get) const {
+    std::vector<LogEntry> entries;
+    SeqCursor cursor(db_.get(), std::move(prefix), kNewest);
+    for (; cursor.Valid() && entries.size() < kReferringMax; cursor.Next()) {
+      Result<LogEntry> entry = get(cursor.seq());
+      if (!entry) return Error(entry.error());
+      entries.push_back(std::move(*entry));
+    }
+    if (!cursor.status().ok()) return Failed(cursor.status());
+    std::reverse(entries.begin(), entries.end());
+    return entries;
+  }
+
+  // Counts up to `max` those for whose value `look` sets what it is given; false: it is damaged.
+  template <class Look>
+  Result<uint64_t> Count(SeqCursor* cursor, uint64_t max, const char* what, Look look) const {
+    uint64_t counted = 0, seen = 0;
+    for (; cursor->Valid() && counted < max && seen < kUnreadScanMax; cursor->Next(), ++seen) {
+      bool counts = false;
+      if (!look(cursor->value(), &counts)) return Damaged(what);
+      counted += counts;
+    }
+    if (!cursor->status().ok()) return Failed(cursor->status());
+    return counted;
   }
 
   // Collects what `entry` gives at each place of the cursor, within the page's limits.

@@ -2,11 +2,12 @@
 //
 // Owner: the log opens one for each store of the shard map.
 //
-// Writing. One Apply is one LevelDB write batch, eight small entries for a message at most ten with
-// a reference; a transaction at or below the applied one is skipped, which is what makes applying
-// twice change nothing and keeps marks from going back. Marks, cursors and the newest of a
-// conversation are written without a look at what stands there: the engine only sends grown ones,
-// and transactions ascend.
+// Writing. One Apply is one LevelDB write batch: for a message eight small entries, at most ten
+// with a reference; for a group's four, and three for each member's log in which it stands. The
+// newest of a conversation and the applied one count once for an Apply. A transaction at or below
+// the applied one is skipped, which is what makes applying twice change nothing and keeps marks
+// from going back. Marks, cursors and the newest of a conversation are written without a look at
+// what stands there: the engine only sends grown ones, and transactions ascend.
 //
 // Failures. After a write that failed, LevelDB's own log may end in half a record, and LevelDB may
 // refuse everything from then on; so the next Apply or Sync first closes the database and opens it
@@ -14,9 +15,9 @@
 // succeeds. Corruption that LevelDB finds (every block read is checked) is kCorruption and names
 // the directory.
 //
-// Limits. ReadConversations looks at every peer of the user's and keeps `limit` of them (a scan:
-// about 0.3 µs a peer); ReadReferring gives the newest kReferringMax; CountUnread stops after
-// kUnreadScanMax entries and answers what it has counted by then.
+// Limits. ReadConversations looks at every peer and group of the user's and keeps `limit` of them
+// (a scan: about 0.3 µs a peer); ReadReferring gives the newest kReferringMax; CountUnread and
+// CountGroupUnread stop after kUnreadScanMax entries and answer what they have counted by then.
 #ifndef PARLEY_STORAGE_LEVELDB_STORE_H_
 #define PARLEY_STORAGE_LEVELDB_STORE_H_
 

@@ -7,7 +7,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
-#include <deque>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -36,6 +36,13 @@ size_t BytesOf(const Transaction& transaction) {
     bytes += sizeof(Record);
     if (const auto* message = std::get_if<MessageRecord>(&record)) {
       bytes += message->body.size() + message->id.size();
+    } else if (const auto* to_group = std::get_if<GroupMessageRecord>(&record)) {
+      bytes += to_group->message.body.size() + to_group->message.id.size() +
+               to_group->entries.size() * sizeof(GroupEntry);
+    } else if (const auto* group = std::get_if<GroupRecord>(&record)) {
+      for (const GroupMember& member : group->changed) {
+        bytes += sizeof(GroupMember) + member.spans.size() * sizeof(GroupSpan);
+      }
     }
   }
   return bytes;
@@ -50,13 +57,23 @@ std::string Hex(uint64_t value) {
 std::string JournalDir(const std::string& data_dir) { return data_dir + "/journal"; }
 std::string DeadLetterDir(const std::string& data_dir) { return data_dir + "/deadletter"; }
 
+// A store behind the journal.
+struct Behind {
+  std::string name;  // in log lines
+  std::string path;  // in errors
+  Store* store = nullptr;
+  Share share;
+  DeadLetters dead_letters;
+  Lsn applied{};
+};
+
 // What recovery has found and brought together; the log takes over from here.
 struct Recovered {
   std::string epoch;
-  ShardMap shards{1};
+  std::shared_ptr<const ShardMap> shards;
   std::unique_ptr<Journal> journal;
   std::vector<std::shared_ptr<MessageStore>> stores;
-  std::vector<DeadLetters> dead_letters;
+  std::vector<Behind> behind;  // the stores, and last the roster where there is one
 };
 
 // Opens everything in a data directory and brings the stores up to the journal's end.
@@ -70,6 +87,7 @@ class Recovery {
     if (status.ok()) status = OpenJournal();
     if (status.ok()) status = ReadShards();
     if (status.ok()) status = OpenStores();
+    if (status.ok() && options_.roster != nullptr) status = AddRoster();
     if (status.ok()) status = ReadEpoch();
     if (status.ok()) status = CatchUp();
     if (status.ok()) status = SyncStores();
@@ -106,22 +124,22 @@ class Recovery {
   Status ReadShards() {
     auto shards = ShardMap::Read(env_, options_.data_dir);
     if (shards) {
-      out_.shards = std::move(*shards);
+      out_.shards = std::make_shared<const ShardMap>(std::move(*shards));
       return Status();
     }
     if (shards.error().code() != Code::kNotFound || !fresh_) return shards.error();
-    out_.shards = ShardMap(options_.stores);
+    out_.shards = std::make_shared<const ShardMap>(options_.stores);
     Status status;
     for (int store = 0; status.ok() && store < options_.stores; ++store) {
       status = env_->MakeDir(ShardMap::StoreDir(options_.data_dir, store));
     }
     if (status.ok()) status = env_->SyncDir(options_.data_dir);
-    return status.ok() ? out_.shards.Write(env_, options_.data_dir) : status;
+    return status.ok() ? out_.shards->Write(env_, options_.data_dir) : status;
   }
 
   Status OpenStores() {
     auto cache = LevelDbStore::NewBlockCache(options_.store_cache_bytes);
-    for (int store = 0; store < out_.shards.stores(); ++store) {
+    for (int store = 0; store < out_.shards->stores(); ++store) {
       const std::string path = ShardMap::StoreDir(options_.data_dir, store);
       auto opened = OpenStore(store, path, cache);
       if (!opened) return opened.error();
@@ -130,10 +148,25 @@ class Recovery {
         Status status = env_->SyncDir(path);
         if (!status.ok()) return status;
       }
-      auto dead = DeadLetters::Open(env_, DeadLetterDir(options_.data_dir), store);
-      if (!dead) return dead.error();
-      out_.dead_letters.push_back(std::move(*dead));
+      const std::string number = std::to_string(store);
+      auto mine = [shards = out_.shards, store](std::string_view owner) {
+        return shards->StoreOf(owner) == store;
+      };
+      Status status = Add("store-" + number, number, path, out_.stores.back().get(), ShareOf(mine));
+      if (!status.ok()) return status;
     }
+    return Status();
+  }
+
+  Status AddRoster() {
+    return Add("roster", "roster", options_.data_dir + "/roster", options_.roster, ShareOfRoster());
+  }
+
+  Status Add(const std::string& letters, const std::string& name, const std::string& path,
+             Store* store, Share share) {
+    auto dead = DeadLetters::Open(env_, DeadLetterDir(options_.data_dir), letters);
+    if (!dead) return dead.error();
+    out_.behind.push_back({name, path, store, std::move(share), std::move(*dead)});
     return Status();
   }
 
@@ -167,44 +200,38 @@ class Recovery {
   Status CatchUp() {
     Lsn behind(UINT64_MAX);
     Lsn ahead;
-    for (size_t i = 0; i < out_.stores.size(); ++i) {
-      auto applied = out_.stores[i]->Applied();
-      if (!applied) return Named(i, applied.error());
-      applied_.push_back(*applied);
-      Status status = ApplyDeadLetters(i);
-      if (!status.ok()) return Named(i, status);
-      behind = std::min(behind, applied_[i]);
-      ahead = std::max(ahead, applied_[i]);
+    for (Behind& one : out_.behind) {
+      auto applied = one.store->Applied();
+      if (!applied) return Named(one, applied.error());
+      one.applied = *applied;
+      Status status = ApplyDeadLetters(&one);
+      if (!status.ok()) return Named(one, status);
+      behind = std::min(behind, one.applied);
+      ahead = std::max(ahead, one.applied);
     }
     if (ahead > out_.journal->last()) return StoresAreAhead(ahead);
     return out_.journal->Read(behind, out_.journal->last(), [&](std::vector<Transaction> found) {
-      Status status;
-      for (size_t i = 0; status.ok() && i < out_.stores.size(); ++i) {
-        status = Apply(i, found);
-        if (!status.ok()) status = Named(i, status);
+      for (Behind& one : out_.behind) {
+        Status status = Apply(&one, found);
+        if (!status.ok()) return Named(one, status);
       }
-      return status;
+      return Status();
     });
   }
 
-  Status ApplyDeadLetters(size_t i) {
-    return out_.dead_letters[i].Read(
-        [&](std::vector<Transaction> letters) { return Apply(i, letters); });
+  static Status ApplyDeadLetters(Behind* one) {
+    return one->dead_letters.Read(
+        [&](std::vector<Transaction> letters) { return Apply(one, letters); });
   }
 
-  Status Apply(size_t i, const std::vector<Transaction>& transactions) {
+  static Status Apply(Behind* one, const std::vector<Transaction>& transactions) {
     std::vector<const Transaction*> missing;
     for (const Transaction& transaction : transactions) {
-      if (transaction.lsn > applied_[i]) missing.push_back(&transaction);
+      if (transaction.lsn > one->applied) missing.push_back(&transaction);
     }
     if (missing.empty()) return Status();
-    applied_[i] = missing.back()->lsn;
-    return out_.stores[i]->Apply(missing, Mine(i));
-  }
-
-  std::function<bool(const UserId&)> Mine(size_t i) {
-    return
-        [this, i](const UserId& user) { return out_.shards.StoreOf(user) == static_cast<int>(i); };
+    one->applied = missing.back()->lsn;
+    return one->store->Apply(missing, one->share.mine);
   }
 
   // Only durability os lets that happen.
@@ -229,26 +256,24 @@ class Recovery {
   Status SyncStores() {
     const Transaction mark{out_.journal->last(), {}};
     const std::vector<const Transaction*> transactions{&mark};
-    for (size_t i = 0; i < out_.stores.size(); ++i) {
+    for (Behind& one : out_.behind) {
       Status status;
-      if (applied_[i] < mark.lsn) status = out_.stores[i]->Apply(transactions, Mine(i));
-      if (status.ok()) status = out_.stores[i]->Sync();
-      if (status.ok()) status = out_.dead_letters[i].Clear();
-      if (!status.ok()) return Named(i, status);
+      if (one.applied < mark.lsn) status = one.store->Apply(transactions, one.share.mine);
+      if (status.ok()) status = one.store->Sync();
+      if (status.ok()) status = one.dead_letters.Clear();
+      if (!status.ok()) return Named(one, status);
     }
     return Status();
   }
 
-  Status Named(size_t i, const Status& status) {
-    return Status(status.code(), ShardMap::StoreDir(options_.data_dir, static_cast<int>(i)) + ": " +
-                                     status.message());
+  static Status Named(const Behind& one, const Status& status) {
+    return Status(status.code(), one.path + ": " + status.message());
   }
 
   const LogOptions& options_;
   Env* const env_;
   Log::Listener* const listener_;
   bool fresh_ = false;
-  std::vector<Lsn> applied_;
   Recovered out_;
 };
 
@@ -262,9 +287,11 @@ class LogImpl final : public Log, public StoreWriter::Host {
   void Resume() override;
   size_t backlog_bytes() const override { return backlog_bytes_.load(std::memory_order_relaxed); }
   bool journal_ok() const override { return journal_ok_.load(std::memory_order_relaxed); }
-  bool store_ok(const UserId& user) const override { return !WriterOf(user).down(); }
-  Status WaitApplied(const UserId& user, Lsn lsn) override;
-  Result<std::shared_ptr<const MessageStore>> store(const UserId& user) const override;
+  bool store_ok(std::string_view owner) const override { return !WriterOf(owner).down(); }
+  Status WaitApplied(std::string_view owner, Lsn lsn) override;
+  Result<std::shared_ptr<const MessageStore>> store(std::string_view owner) const override;
+  bool roster_ok() const override { return roster_ == nullptr || !roster_->down(); }
+  Status WaitRoster(Lsn lsn) override;
   Status ReplayDeadLetters() override;
   LogFigures figures() const override;
   const std::string& epoch() const override { return epoch_; }
@@ -272,9 +299,10 @@ class LogImpl final : public Log, public StoreWriter::Host {
  private:
   using Group = std::shared_ptr<std::vector<Transaction>>;
 
-  StoreWriter& WriterOf(const UserId& user) const {
-    return *writers_[static_cast<size_t>(shards_.StoreOf(user))];
+  size_t StoreOf(std::string_view owner) const {
+    return static_cast<size_t>(shards_->StoreOf(owner));
   }
+  StoreWriter& WriterOf(std::string_view owner) const { return *writers_[StoreOf(owner)]; }
 
   void StoreChanged() override { listener_->StoresChanged(); }
   void SafeGrew() override { WakeKeeper(); }
@@ -301,9 +329,11 @@ class LogImpl final : public Log, public StoreWriter::Host {
   const LogOptions options_;
   Listener* const listener_;
   const std::string epoch_;
-  const ShardMap shards_;
+  const std::shared_ptr<const ShardMap> shards_;
   const std::unique_ptr<Journal> journal_;
-  std::vector<std::unique_ptr<StoreWriter>> writers_;
+  const std::vector<std::shared_ptr<MessageStore>> stores_;
+  std::vector<std::unique_ptr<StoreWriter>> writers_;  // of each store, and last of the roster
+  StoreWriter* roster_ = nullptr;
 
   std::atomic<size_t> backlog_bytes_{0};
   std::atomic<bool> journal_ok_{true};
@@ -344,6 +374,7 @@ LogImpl::LogImpl(const LogOptions& options, Listener* listener, Recovered recove
       epoch_(std::move(recovered.epoch)),
       shards_(std::move(recovered.shards)),
       journal_(std::move(recovered.journal)),
+      stores_(std::move(recovered.stores)),
       committed_(journal_->last().value()),
       next_lsn_(journal_->last().Next()),
       synced_(journal_->last()) {
@@ -351,18 +382,17 @@ LogImpl::LogImpl(const LogOptions& options, Listener* listener, Recovered recove
   Status status = journal_->Begin();
   if (!status.ok())
     listener_->LogLine("journal event=not_begun error=\"" + status.ToString() + "\"");
-  for (int i = 0; i < shards_.stores(); ++i) {
+  for (Behind& one : recovered.behind) {
     StoreWriterOptions writer;
-    writer.store = i;
+    writer.name = one.name;
     writer.retry_ms = options_.retry_ms;
     writer.retry_max = options_.retry_max;
     writer.queue_bytes_max = options_.store_queue_bytes_max;
-    auto mine = [this, i](const UserId& user) { return shards_.StoreOf(user) == i; };
-    const auto at = static_cast<size_t>(i);
-    writers_.push_back(std::make_unique<StoreWriter>(writer, journal_.get(), recovered.stores[at],
-                                                     std::move(recovered.dead_letters[at]), mine,
-                                                     journal_->last(), this));
+    writers_.push_back(std::make_unique<StoreWriter>(writer, journal_.get(), one.store,
+                                                     std::move(one.dead_letters),
+                                                     std::move(one.share), journal_->last(), this));
   }
+  if (options_.roster != nullptr) roster_ = writers_.back().get();
   closed_through_ = journal_->closed_through();
   WakeKeeper();
   keeper_ = std::thread([this] { RunKeeper(); });
@@ -421,9 +451,14 @@ void LogImpl::Resume() {
   next_lsn_ = Lsn(committed_ + 1);
 }
 
-Status LogImpl::WaitApplied(const UserId& user, Lsn lsn) {
+Status LogImpl::WaitApplied(std::string_view owner, Lsn lsn) {
   Status status = WaitDurable(lsn);
-  return status.ok() ? WriterOf(user).WaitApplied(lsn) : status;
+  return status.ok() ? WriterOf(owner).WaitApplied(lsn) : status;
+}
+
+Status LogImpl::WaitRoster(Lsn lsn) {
+  Status status = WaitDurable(lsn);
+  return status.ok() && roster_ != nullptr ? roster_->WaitApplied(lsn) : status;
 }
 
 // Until `lsn` is on its way to the stores; with durability interval it has it synced at once.
@@ -442,10 +477,10 @@ Status LogImpl::WaitDurable(Lsn lsn) {
   return Status();
 }
 
-Result<std::shared_ptr<const MessageStore>> LogImpl::store(const UserId& user) const {
-  StoreWriter& writer = WriterOf(user);
-  if (writer.down()) return Error(Code::kUnavailable, "the user's store is down");
-  return writer.store();
+Result<std::shared_ptr<const MessageStore>> LogImpl::store(std::string_view owner) const {
+  const size_t store = StoreOf(owner);
+  if (writers_[store]->down()) return Error(Code::kUnavailable, "the store that has it is down");
+  return std::shared_ptr<const MessageStore>(stores_[store]);
 }
 
 Status LogImpl::ReplayDeadLetters() {
@@ -622,13 +657,14 @@ void LogImpl::HandOn(const Group& group) {
   std::vector<StoreWriter::Work> works(writers_.size());
   for (const Transaction& transaction : *group) {
     const size_t bytes = BytesOf(transaction);
+    auto hand_to = [&](StoreWriter::Work& work) {
+      if (!work.mine.empty() && work.mine.back() == &transaction) return;
+      work.mine.push_back(&transaction);
+      work.bytes += bytes;
+    };
     for (const Record& record : transaction.records) {
-      ForEachUser(record, [&](const UserId& user) {
-        StoreWriter::Work& work = works[static_cast<size_t>(shards_.StoreOf(user))];
-        if (!work.mine.empty() && work.mine.back() == &transaction) return;
-        work.mine.push_back(&transaction);
-        work.bytes += bytes;
-      });
+      ForEachOwner(record, [&](std::string_view owner) { hand_to(works[StoreOf(owner)]); });
+      if (roster_ != nullptr && ConcernsRoster(record)) hand_to(works.back());
     }
   }
   for (size_t i = 0; i < works.size(); ++i) {
@@ -678,7 +714,55 @@ void LogImpl::KeepJournal() {
     listener_->LogLine("journal event=not_kept error=\"" + status.ToString() + "\"");
 }
 
+// Completes those entries that point to one group's messages; they come ascending by gseq.
+Status FillFrom(const MessageStore& store, const GroupId& group,
+                const std::vector<LogEntry*>& entries) {
+  auto missing = [&](Seq gseq) {
+    return Status(Code::kCorruption, "message " + std::to_string(gseq.value()) + " of group '" +
+                                         group.str() + "' isn't there, but a member's log has it");
+  };
+  for (size_t begin = 0; begin < entries.size();) {
+    size_t end = begin + 1;  // of those that stand together
+    while (end < entries.size() && entries[end]->gseq <= entries[end - 1]->gseq.Next()) ++end;
+    const Seq first = entries[begin]->gseq;
+    if (first == Seq()) return missing(first);
+    auto page = store.ReadGroup(group, {.after = Seq(first.value() - 1),
+                                        .before = entries[end - 1]->gseq.Next(),
+                                        .limit = SIZE_MAX,
+                                        .bytes_max = SIZE_MAX});
+    if (!page) return page.error();
+    auto found = page->entries.begin();
+    for (; begin < end; ++begin) {
+      LogEntry& entry = *entries[begin];
+      while (found != page->entries.end() && found->gseq < entry.gseq) ++found;
+      if (found == page->entries.end() || found->gseq != entry.gseq) return missing(entry.gseq);
+      entry.message = found->message;
+    }
+  }
+  return Status();
+}
+
 }  // namespace
+
+Status FillEntries(Log* log, std::vector<LogEntry>* entries) {
+  std::map<GroupId, std::vector<LogEntry*>> groups;
+  for (LogEntry& entry : *entries) {
+    if (!entry.group.empty()) groups[entry.group].push_back(&entry);
+  }
+  for (auto& [group, pointers] : groups) {
+    Lsn last;
+    for (const LogEntry* entry : pointers) last = std::max(last, entry->lsn);
+    std::sort(pointers.begin(), pointers.end(),
+              [](const LogEntry* a, const LogEntry* b) { return a->gseq < b->gseq; });
+    Status status = log->WaitApplied(group.str(), last);
+    if (!status.ok()) return status;
+    auto store = log->store(group.str());
+    if (!store) return store.error();
+    status = FillFrom(**store, group, pointers);
+    if (!status.ok()) return status;
+  }
+  return Status();
+}
 
 Result<std::unique_ptr<Log>> Log::Open(const LogOptions& options, Env* env, Listener* listener) {
   auto recovered = Recovery(options, env, listener).Run();

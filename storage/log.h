@@ -33,6 +33,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "storage/env.h"
@@ -64,6 +65,9 @@ struct LogOptions {
   std::function<Result<std::unique_ptr<MessageStore>>(int store, const std::string& path,
                                                       bool create)>
       open_store;
+  // Takes its records as one more store, with a writer and dead letters of its own; it lives as long
+  // as the log. Null: there is none, and such records are nobody's.
+  Store* roster = nullptr;
 };
 
 struct LogFigures {
@@ -108,12 +112,16 @@ class Log {
   virtual size_t backlog_bytes() const = 0;
 
   virtual bool journal_ok() const = 0;
-  virtual bool store_ok(const UserId& user) const = 0;
-  // Blocks until the user's store has applied `lsn`, which was appended. kUnavailable where the
+  // `owner`: a user's id or a group's.
+  virtual bool store_ok(std::string_view owner) const = 0;
+  // Blocks until the owner's store has applied `lsn`, which was appended. kUnavailable where the
   // journal refused it or is not ok, where the store is down, or can't be brought so far now.
-  virtual Status WaitApplied(const UserId& user, Lsn lsn) = 0;
-  // The user's store. kUnavailable where it is down.
-  virtual Result<std::shared_ptr<const MessageStore>> store(const UserId& user) const = 0;
+  virtual Status WaitApplied(std::string_view owner, Lsn lsn) = 0;
+  // The owner's store. kUnavailable where it is down.
+  virtual Result<std::shared_ptr<const MessageStore>> store(std::string_view owner) const = 0;
+  // The same for the roster.
+  virtual bool roster_ok() const = 0;
+  virtual Status WaitRoster(Lsn lsn) = 0;
 
   // Tries the stores that are down now rather than at the next probe.
   virtual Status ReplayDeadLetters() = 0;
@@ -121,6 +129,10 @@ class Log {
   // Changes only when an older backup is restored.
   virtual const std::string& epoch() const = 0;
 };
+
+// Completes those entries of a user's log that point to a group's message, from the groups' stores.
+// kUnavailable where one can't be read now; kCorruption where what an entry points to isn't there.
+Status FillEntries(Log* log, std::vector<LogEntry>* entries);
 
 }  // namespace parley
 

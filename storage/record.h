@@ -19,14 +19,22 @@
 
 namespace parley {
 
-enum class MessageType : uint8_t { kMessage = 0, kEdit = 1, kRetract = 2, kReaction = 3 };
+// kSystem is the server's own: it tells of a group's members and settings.
+enum class MessageType : uint8_t {
+  kMessage = 0,
+  kEdit = 1,
+  kRetract = 2,
+  kReaction = 3,
+  kSystem = 4
+};
 
 // A message that another one names: who wrote it, and its id.
 struct MessageRef {
   UserId from;
   std::string id;
   // Where that message stands in the logs of the *referring* record's from and to; 0 where the
-  // reference is free (a reply may name what this server doesn't know).
+  // reference is free (a reply may name what this server doesn't know). In a group: its gseq, both
+  // times.
   Seq from_seq;
   Seq to_seq;
   bool operator==(const MessageRef&) const = default;
@@ -76,27 +84,135 @@ struct PeerMarksRecord {
   bool operator==(const PeerMarksRecord&) const = default;
 };
 
-using Record = std::variant<MessageRecord, DeviceCursorRecord, MarksRecord, PeerMarksRecord>;
+// A device that its user has removed: its cursor goes.
+struct DeviceGoneRecord {
+  UserId user;
+  DeviceId device;
+  bool operator==(const DeviceGoneRecord&) const = default;
+};
+
+// A place in a member's log that points to a group's message.
+struct GroupEntry {
+  UserId user;
+  Seq seq;
+  bool operator==(const GroupEntry&) const = default;
+};
+
+// A message in a group: stored once, under the group's own number. Where the group's delivery is
+// `inbox`, an entry in each member's log points to it.
+struct GroupMessageRecord {
+  GroupId group;
+  Seq gseq;
+  // `to` is empty and `to_seq` 0; `from_seq` is the sender's entry, 0 where it has none. kSystem: not
+  // among the ids that `from` sent.
+  MessageRecord message;
+  std::vector<GroupEntry> entries;  // with the sender's own
+  bool operator==(const GroupMessageRecord&) const = default;
+};
+
+// How far a member has confirmed (delivered) and shown (read) a group, in gseq. Only grows. A zero
+// leaves that one as it is.
+struct GroupMarksRecord {
+  GroupId group;
+  UserId user;
+  Seq delivered;
+  Seq read;
+  int64_t ts_ms = 0;
+  bool operator==(const GroupMarksRecord&) const = default;
+};
+
+// kNone left by itself, or never was in; kRemoved was removed by another: an open group doesn't take
+// it back by itself.
+enum class GroupRole : uint8_t { kNone = 0, kMember = 1, kAdmin = 2, kOwner = 3, kRemoved = 4 };
+enum class GroupDelivery : uint8_t { kInbox = 0, kTopic = 1 };
+
+// A stretch of a group's numbers, both ends included, in which somebody was a member.
+struct GroupSpan {
+  Seq first;
+  Seq last;  // 0: still
+  bool operator==(const GroupSpan&) const = default;
+};
+
+struct GroupMember {
+  UserId user;
+  GroupRole role = GroupRole::kNone;  // kNone, kRemoved: not in now
+  std::string name;                   // what it calls itself in the group; empty: its user id
+  std::vector<GroupSpan> spans;       // ascending
+  bool operator==(const GroupMember&) const = default;
+};
+
+struct GroupSettings {
+  std::string title;
+  GroupDelivery delivery = GroupDelivery::kInbox;
+  bool open = false;         // whoever knows its id may join
+  bool history_all = false;  // members see what was said before they came, too
+  bool deleted = false;
+  int64_t created_ms = 0;
+  bool operator==(const GroupSettings&) const = default;
+};
+
+// A group as a change left it: whole but for its members, of which those that changed. The roster's.
+struct GroupRecord {
+  GroupId group;
+  Seq gseq;  // of the system message that tells of the change
+  GroupSettings settings;
+  std::vector<GroupMember> changed;
+  bool operator==(const GroupRecord&) const = default;
+};
+
+enum class ContactState : uint8_t {
+  kNone = 0,
+  kRequested = 1,  // by the user
+  kAsked = 2,      // by the peer
+  kAccepted = 3
+};
+
+// What stands between `user` and `peer`, as user's side has it; a change writes both sides. The
+// roster's. One with nothing in it is no more.
+struct ContactRecord {
+  UserId user;
+  UserId peer;
+  ContactState state = ContactState::kNone;
+  bool blocked = false;     // by the user
+  bool blocked_by = false;  // by the peer
+  bool operator==(const ContactRecord&) const = default;
+};
+
+using Record = std::variant<MessageRecord, DeviceCursorRecord, MarksRecord, PeerMarksRecord,
+                            DeviceGoneRecord, GroupMessageRecord, GroupMarksRecord, GroupRecord,
+                            ContactRecord>;
 
 struct Transaction {
   Lsn lsn;
   std::vector<Record> records;
 };
 
-// Calls visit(user) for each user whose log or state the record changes; they may be the same.
+// Calls visit(id) for each user and group whose tables in a message store the record changes; an id
+// may come more than once. A record of the roster's has none.
 template <class Visit>
-void ForEachUser(const Record& record, Visit visit) {
+void ForEachOwner(const Record& record, Visit visit) {
   if (const auto* message = std::get_if<MessageRecord>(&record)) {
-    visit(message->from);
-    visit(message->to);
+    visit(message->from.str());
+    visit(message->to.str());
   } else if (const auto* cursor = std::get_if<DeviceCursorRecord>(&record)) {
-    visit(cursor->user);
+    visit(cursor->user.str());
   } else if (const auto* marks = std::get_if<MarksRecord>(&record)) {
-    visit(marks->user);
-  } else {
-    visit(std::get<PeerMarksRecord>(record).user);
+    visit(marks->user.str());
+  } else if (const auto* peer_marks = std::get_if<PeerMarksRecord>(&record)) {
+    visit(peer_marks->user.str());
+  } else if (const auto* gone = std::get_if<DeviceGoneRecord>(&record)) {
+    visit(gone->user.str());
+  } else if (const auto* group = std::get_if<GroupMessageRecord>(&record)) {
+    visit(group->group.str());
+    visit(group->message.from.str());  // for the ids that it sent
+    for (const GroupEntry& entry : group->entries) visit(entry.user.str());
+  } else if (const auto* group_marks = std::get_if<GroupMarksRecord>(&record)) {
+    visit(group_marks->group.str());
   }
 }
+
+// True for what the roster keeps: groups' members and settings, contacts.
+bool ConcernsRoster(const Record& record);
 
 // Appends the encoding of the record (its kind, then its fields) to *out. User and message ids must
 // be of 1–64 bytes, device ids of at most 65,535: the decoder takes no others.

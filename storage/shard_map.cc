@@ -56,8 +56,8 @@ tl::unexpected<Status> Bad(const std::string& why) { return Error(Code::kCorrupt
 
 }  // namespace
 
-ShardId ShardOf(const UserId& user) {
-  return static_cast<ShardId>(XXH32(user.str().data(), user.str().size(), 0) % kShards);
+ShardId ShardOf(std::string_view owner) {
+  return static_cast<ShardId>(XXH32(owner.data(), owner.size(), 0) % kShards);
 }
 
 ShardMap::ShardMap(int stores) : stores_(stores) {

@@ -1,5 +1,5 @@
-// Which store holds a user: the user's shard, one of 1,000, is fixed by its id for ever; the shard
-// map assigns each shard to a store.
+// Which store holds a user or a group: the shard of such an owner, one of 1,000, is fixed by its id
+// for ever; the shard map assigns each shard to a store.
 //
 // The map is the file <data>/shards, for people to read:
 //
@@ -30,8 +30,9 @@ enum class ShardId : uint16_t {};
 inline constexpr int kShards = 1000;
 inline constexpr int kStoresMax = 256;
 
-// XXH32(user id, seed 0) % 1000: what HAProxy's `xxh32,mod(1000)` gives for a CONNECT's username.
-ShardId ShardOf(const UserId& user);
+// XXH32(id of a user or group, seed 0) % 1000: for a user what HAProxy's `xxh32,mod(1000)` gives
+// for a CONNECT's username.
+ShardId ShardOf(std::string_view owner);
 
 class ShardMap {
  public:
@@ -49,7 +50,7 @@ class ShardMap {
   int stores() const { return stores_; }
   uint64_t version() const { return version_; }
   int StoreOf(ShardId shard) const { return store_of_[static_cast<size_t>(shard)]; }
-  int StoreOf(const UserId& user) const { return StoreOf(ShardOf(user)); }
+  int StoreOf(std::string_view owner) const { return StoreOf(ShardOf(owner)); }
   // Gives the shard to another store, in a map of the next version.
   ShardMap Moved(ShardId shard, int store) const;
 

@@ -1,6 +1,11 @@
 #include "storage/sqlite_db.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 
 namespace parley {
 namespace {
@@ -144,6 +149,32 @@ Status SqliteTransaction::Commit() {
   Status status = db_->Exec("COMMIT");
   if (status.ok()) db_ = nullptr;
   return status;
+}
+
+Status MigrateSqlite(SqliteDb* db, const std::string& path,
+                     std::span<const char* const> migrations) {
+  Result<int64_t> version = db->QueryInt("PRAGMA user_version");
+  if (!version) return version.error();
+  if (*version > static_cast<int64_t>(migrations.size())) {
+    return Status(Code::kConflict, path + " is of version " + std::to_string(*version) +
+                                       ", made by a newer Parley: install that one");
+  }
+  if (*version == static_cast<int64_t>(migrations.size())) return Status();
+  Result<SqliteTransaction> transaction = SqliteTransaction::Begin(db);
+  if (!transaction) return transaction.error();
+  for (size_t i = static_cast<size_t>(*version); i < migrations.size(); ++i) {
+    if (Status status = db->Exec(migrations[i]); !status.ok()) return status;
+  }
+  std::string set_version = "PRAGMA user_version = " + std::to_string(migrations.size());
+  if (Status status = db->Exec(set_version.c_str()); !status.ok()) return status;
+  return transaction->Commit();
+}
+
+Status MakePrivateFile(const std::string& path) {
+  int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return Status(Code::kIoError, path + ": open: " + std::strerror(errno));
+  close(fd);
+  return Status();
 }
 
 }  // namespace parley

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -20,7 +21,8 @@ struct sqlite3_stmt;
 namespace parley {
 
 // Parameters count from 1 and columns from 0, as in SQLite. Texts that are bound must live until
-// the statement is reset, bound anew or destroyed. Must not outlive its connection.
+// the statement is reset, bound anew or destroyed. Must not outlive its connection. One that
+// stopped at a row keeps what it reads from being checkpointed until it is reset.
 class SqliteStatement {
  public:
   SqliteStatement& Bind(int index, std::string_view text);
@@ -85,6 +87,15 @@ class SqliteTransaction {
   explicit SqliteTransaction(SqliteDb* db) : db_(db) {}
   SqliteDb* db_;
 };
+
+// Brings a database to the newest version (PRAGMA user_version) in one transaction: the n-th
+// migration takes one of version n to n + 1. kConflict: it is of a newer one.
+Status MigrateSqlite(SqliteDb* db, const std::string& path,
+                     std::span<const char* const> migrations);
+
+// Makes the file with mode 0600 where there is none: SQLite would make it with the umask's rights.
+// Its -wal and -shm take the file's own.
+Status MakePrivateFile(const std::string& path);
 
 }  // namespace parley
 

@@ -1,13 +1,7 @@
 // The directory on SQLite: <data>/directory.db in WAL mode, one connection that writes and one that
 // reads, and the account table in memory (account_table.h), changed after each commit.
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <mutex>
 #include <thread>
@@ -21,7 +15,7 @@ namespace parley {
 namespace {
 
 // One entry a version: the n-th takes a database of version n to n + 1. Only ever appended to.
-constexpr std::array<const char*, 1> kMigrations = {
+constexpr std::array<const char*, 2> kMigrations = {
     R"sql(
 CREATE TABLE keys (
   name TEXT PRIMARY KEY,
@@ -47,6 +41,13 @@ CREATE TABLE devices (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO keys (name) VALUES ('default');
 )sql",
+    R"sql(
+ALTER TABLE keys ADD COLUMN strangers INTEGER NOT NULL DEFAULT 1;   -- may write to its accounts
+ALTER TABLE accounts ADD COLUMN name TEXT NOT NULL DEFAULT '';      -- what it calls itself
+ALTER TABLE devices ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;  -- kept for the next column
+ALTER TABLE devices ADD COLUMN tokens_after_ms INTEGER NOT NULL DEFAULT 0;  -- void before; 0: none
+CREATE INDEX devices_void ON devices (user) WHERE tokens_after_ms > 0;
+)sql",
 };
 
 Status NoSuchUser(const UserId& user) {
@@ -57,36 +58,18 @@ Status NoSuchKey(const KeyName& name) {
   return Status(Code::kNotFound, "no API key '" + name.str() + "'");
 }
 
+// The columns that ListUsers and Info select.
+UserRow RowOf(const SqliteStatement& row) {
+  return {UserId(row.Text(0)),     RoleFromName(row.Text(1)).value_or(Role::kUser),
+          row.Int(2) != 0,         row.Int(3) != 0,
+          KeyName(row.Text(4)),    row.Int(5),
+          std::string(row.Text(6))};
+}
+
 // What is durable, and enforced, on every connection that writes.
 Status Configure(SqliteDb* db) {
   return db->Exec(
       "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 16777216;");
-}
-
-Status Migrate(SqliteDb* db, const std::string& path) {
-  Result<int64_t> version = db->QueryInt("PRAGMA user_version");
-  if (!version) return version.error();
-  if (*version > static_cast<int64_t>(kMigrations.size())) {
-    return Status(Code::kConflict, path + " is of version " + std::to_string(*version) +
-                                       ", made by a newer Parley: install that one");
-  }
-  if (*version == static_cast<int64_t>(kMigrations.size())) return Status();
-  Result<SqliteTransaction> transaction = SqliteTransaction::Begin(db);
-  if (!transaction) return transaction.error();
-  for (size_t i = static_cast<size_t>(*version); i < kMigrations.size(); ++i) {
-    if (Status status = db->Exec(kMigrations[i]); !status.ok()) return status;
-  }
-  std::string set_version = "PRAGMA user_version = " + std::to_string(kMigrations.size());
-  if (Status status = db->Exec(set_version.c_str()); !status.ok()) return status;
-  return transaction->Commit();
-}
-
-// SQLite would make the file with the umask's rights; -wal and -shm take the file's own.
-Status MakePrivateFile(const std::string& path) {
-  int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return Status(Code::kIoError, path + ": open: " + std::strerror(errno));
-  close(fd);
-  return Status();
 }
 
 Result<DataDirLock> TakeLock(const std::string& data_dir, std::chrono::milliseconds patience) {
@@ -110,32 +93,48 @@ class SqliteDirectory final : public Directory {
   std::optional<ApiKey> FindKey(const KeyName& name) const override { return table_.FindKey(name); }
   std::vector<ApiKey> Keys() const override { return table_.Keys(); }
   size_t user_count() const override { return table_.size(); }
+  int64_t DeviceTokensAfter(const UserId& user, const DeviceId& device) const override {
+    return table_.DeviceTokensAfter(user, device);
+  }
   Status CheckNew(const NewUser& user) const override;
 
   Status AddUser(const NewUser& user) override;
   Result<std::vector<bool>> ImportUsers(std::span<const NewUser> users) override;
   Status SetPassword(const UserId& user, const std::optional<std::string>& hash) override;
+  Status ChangePassword(const UserId& user, const std::string& old_hash,
+                        const std::string& new_hash) override;
   Status ReplaceHash(const UserId& user, const std::string& old_hash,
                      const std::string& new_hash) override;
   Status SetDisabled(const UserId& user, bool disabled) override;
   Result<std::optional<std::string>> PasswordHash(const UserId& user) override;
   Result<std::vector<UserRow>> ListUsers(const UserId& after, size_t limit) override;
+  Status SetName(const UserId& user, const std::string& name) override;
+  Result<UserRow> Info(const UserId& user) override;
 
-  Status AddKey(const KeyName& name, int64_t rate_per_s, int64_t quota_per_day) override;
+  Status AddKey(const KeyName& name, int64_t rate_per_s, int64_t quota_per_day,
+                bool strangers) override;
   Status SetKey(const KeyName& name, std::optional<int64_t> rate_per_s,
-                std::optional<int64_t> quota_per_day) override;
+                std::optional<int64_t> quota_per_day, std::optional<bool> strangers) override;
   Status RecordKeyUse(int64_t day, std::span<const std::pair<KeyName, int64_t>> used) override;
 
   Status TouchDevices(std::span<const DeviceSeen> seen) override;
   Result<std::vector<Device>> Devices(const UserId& user) override;
   Status RemoveDevice(const UserId& user, const DeviceId& device) override;
+  Result<std::vector<int64_t>> LastSeen(std::span<const UserId> users) override;
 
  private:
   Status LoadKeys();
   Status LoadAccounts();
+  Status LoadVoidedDevices();
   // Inserts those that don't exist, in one transaction; the answer tells which it was.
   Result<std::vector<bool>> Insert(std::span<const NewUser> users, int64_t now_ms);
+  // The new password, and no token of before; only where the hash is `only_if`, if that is set.
+  Status ReplacePassword(const UserId& user, const std::optional<std::string>& hash,
+                         const std::optional<std::string>& only_if);
   Status ForgetDevices(const UserId& user);
+  // Where there are more removed devices than are remembered: the time up to which all tokens of
+  // the user's are void in their place.
+  Result<std::optional<int64_t>> ForgetVoided(const UserId& user);
 
   Env* const env_;
   const DataDirLock lock_;
@@ -149,18 +148,20 @@ class SqliteDirectory final : public Directory {
 
 Status SqliteDirectory::Load() {
   if (Status status = LoadKeys(); !status.ok()) return status;
-  return LoadAccounts();
+  if (Status status = LoadAccounts(); !status.ok()) return status;
+  return LoadVoidedDevices();
 }
 
 Status SqliteDirectory::LoadKeys() {
-  auto rows = reader_.Prepare("SELECT name, rate, quota, day, used FROM keys LIMIT ?1");
+  auto rows = reader_.Prepare("SELECT name, rate, quota, day, used, strangers FROM keys LIMIT ?1");
   if (!rows) return rows.error();
   rows->Bind(1, static_cast<int64_t>(kKeysMax));
   for (;;) {
     Result<bool> row = rows->Step();
     if (!row) return row.error();
     if (!*row) return Status();
-    table_.PutKey({KeyName(rows->Text(0)), rows->Int(1), rows->Int(2), rows->Int(3), rows->Int(4)});
+    table_.PutKey({KeyName(rows->Text(0)), rows->Int(1), rows->Int(2), rows->Int(3), rows->Int(4),
+                   rows->Int(5) != 0});
   }
 }
 
@@ -182,6 +183,18 @@ Status SqliteDirectory::LoadAccounts() {
                                               .has_password = rows->Int(4) != 0,
                                               .key = KeyName(rows->Text(2)),
                                               .tokens_after_ms = rows->Int(5)});
+  }
+}
+
+Status SqliteDirectory::LoadVoidedDevices() {
+  auto rows = reader_.Prepare(
+      "SELECT user, device, tokens_after_ms FROM devices WHERE tokens_after_ms > 0");
+  if (!rows) return rows.error();
+  for (;;) {
+    Result<bool> row = rows->Step();
+    if (!row) return row.error();
+    if (!*row) return Status();
+    table_.VoidDevice(UserId(rows->Text(0)), DeviceId(rows->Text(1)), rows->Int(2));
   }
 }
 
@@ -242,20 +255,35 @@ Result<std::vector<bool>> SqliteDirectory::Insert(std::span<const NewUser> users
 }
 
 Status SqliteDirectory::SetPassword(const UserId& user, const std::optional<std::string>& hash) {
+  return ReplacePassword(user, hash, std::nullopt);
+}
+
+Status SqliteDirectory::ChangePassword(const UserId& user, const std::string& old_hash,
+                                       const std::string& new_hash) {
+  return ReplacePassword(user, new_hash, old_hash);
+}
+
+Status SqliteDirectory::ReplacePassword(const UserId& user, const std::optional<std::string>& hash,
+                                        const std::optional<std::string>& only_if) {
   std::lock_guard lock(write_mutex_);
   std::optional<Account> account = table_.Find(user);
   if (!account) return NoSuchUser(user);
   int64_t now_ms = env_->NowMs();
-  auto update =
-      writer_.Prepare("UPDATE accounts SET password = ?2, tokens_after_ms = ?3 WHERE id = ?1");
+  auto update = writer_.Prepare(
+      "UPDATE accounts SET password = ?2, tokens_after_ms = ?3 WHERE id = ?1 "
+      "AND (?4 IS NULL OR password = ?4)");
   if (!update) return update.error();
   update->Bind(1, user.str()).Bind(3, now_ms);
+  if (only_if) update->Bind(4, *only_if);  // what isn't bound is NULL
   if (hash) {
     update->Bind(2, *hash);
   } else {
     update->BindNull(2);
   }
   if (Status status = update->Run(); !status.ok()) return status;
+  if (writer_.changes() == 0) {
+    return Status(Code::kConflict, "the password was changed in the meantime; try again");
+  }
   account->has_password = hash.has_value();
   account->tokens_after_ms = now_ms;
   table_.Put(user, *account);
@@ -301,7 +329,7 @@ Result<std::optional<std::string>> SqliteDirectory::PasswordHash(const UserId& u
 Result<std::vector<UserRow>> SqliteDirectory::ListUsers(const UserId& after, size_t limit) {
   std::lock_guard lock(read_mutex_);
   auto select = reader_.Prepare(
-      "SELECT id, role, disabled, password IS NOT NULL, key, created_ms FROM accounts "
+      "SELECT id, role, disabled, password IS NOT NULL, key, created_ms, name FROM accounts "
       "WHERE id > ?1 ORDER BY id LIMIT ?2");
   if (!select) return Error(select.error());
   select->Bind(1, after.str()).Bind(2, static_cast<int64_t>(std::min(limit, kUsersPageMax)));
@@ -310,13 +338,37 @@ Result<std::vector<UserRow>> SqliteDirectory::ListUsers(const UserId& after, siz
     Result<bool> row = select->Step();
     if (!row) return Error(row.error());
     if (!*row) return users;
-    users.push_back({UserId(select->Text(0)), RoleFromName(select->Text(1)).value_or(Role::kUser),
-                     select->Int(2) != 0, select->Int(3) != 0, KeyName(select->Text(4)),
-                     select->Int(5)});
+    users.push_back(RowOf(*select));
   }
 }
 
-Status SqliteDirectory::AddKey(const KeyName& name, int64_t rate_per_s, int64_t quota_per_day) {
+Result<UserRow> SqliteDirectory::Info(const UserId& user) {
+  std::lock_guard lock(read_mutex_);
+  auto select = reader_.Prepare(
+      "SELECT id, role, disabled, password IS NOT NULL, key, created_ms, name FROM accounts "
+      "WHERE id = ?1");
+  if (!select) return Error(select.error());
+  Result<bool> row = select->Bind(1, user.str()).Step();
+  if (!row) return Error(row.error());
+  if (!*row) return Error(NoSuchUser(user));
+  return RowOf(*select);
+}
+
+Status SqliteDirectory::SetName(const UserId& user, const std::string& name) {
+  if (name.size() > kNameBytesMax) {
+    return Status(Code::kTooLarge,
+                  "the name is longer than " + std::to_string(kNameBytesMax) + " bytes");
+  }
+  std::lock_guard lock(write_mutex_);
+  auto update = writer_.Prepare("UPDATE accounts SET name = ?2 WHERE id = ?1");
+  if (!update) return update.error();
+  Status status = update->Bind(1, user.str()).Bind(2, name).Run();
+  if (!status.ok()) return status;
+  return writer_.changes() > 0 ? Status() : NoSuchUser(user);
+}
+
+Status SqliteDirectory::AddKey(const KeyName& name, int64_t rate_per_s, int64_t quota_per_day,
+                               bool strangers) {
   if (!ValidId(name.str())) {
     return Status(Code::kBadRequest, "'" + name.str() + "' can't be a key's name");
   }
@@ -328,16 +380,21 @@ Status SqliteDirectory::AddKey(const KeyName& name, int64_t rate_per_s, int64_t 
   if (table_.Keys().size() >= kKeysMax) {
     return Status(Code::kTooLarge, "there are " + std::to_string(kKeysMax) + " API keys already");
   }
-  auto insert = writer_.Prepare("INSERT INTO keys (name, rate, quota) VALUES (?1, ?2, ?3)");
+  auto insert =
+      writer_.Prepare("INSERT INTO keys (name, rate, quota, strangers) VALUES (?1, ?2, ?3, ?4)");
   if (!insert) return insert.error();
   insert->Bind(1, name.str()).Bind(2, rate_per_s).Bind(3, quota_per_day);
-  if (Status status = insert->Run(); !status.ok()) return status;
-  table_.PutKey({.name = name, .rate_per_s = rate_per_s, .quota_per_day = quota_per_day});
+  if (Status status = insert->Bind(4, int64_t{strangers}).Run(); !status.ok()) return status;
+  table_.PutKey({.name = name,
+                 .rate_per_s = rate_per_s,
+                 .quota_per_day = quota_per_day,
+                 .strangers = strangers});
   return Status();
 }
 
 Status SqliteDirectory::SetKey(const KeyName& name, std::optional<int64_t> rate_per_s,
-                               std::optional<int64_t> quota_per_day) {
+                               std::optional<int64_t> quota_per_day,
+                               std::optional<bool> strangers) {
   if (rate_per_s.value_or(0) < 0 || quota_per_day.value_or(0) < 0) {
     return Status(Code::kBadRequest, "a limit below 0");
   }
@@ -346,10 +403,12 @@ Status SqliteDirectory::SetKey(const KeyName& name, std::optional<int64_t> rate_
   if (!key) return NoSuchKey(name);
   key->rate_per_s = rate_per_s.value_or(key->rate_per_s);
   key->quota_per_day = quota_per_day.value_or(key->quota_per_day);
-  auto update = writer_.Prepare("UPDATE keys SET rate = ?2, quota = ?3 WHERE name = ?1");
+  key->strangers = strangers.value_or(key->strangers);
+  auto update =
+      writer_.Prepare("UPDATE keys SET rate = ?2, quota = ?3, strangers = ?4 WHERE name = ?1");
   if (!update) return update.error();
   update->Bind(1, name.str()).Bind(2, key->rate_per_s).Bind(3, key->quota_per_day);
-  if (Status status = update->Run(); !status.ok()) return status;
+  if (Status status = update->Bind(4, int64_t{key->strangers}).Run(); !status.ok()) return status;
   table_.PutKey(*key);
   return Status();
 }
@@ -380,10 +439,13 @@ Status SqliteDirectory::TouchDevices(std::span<const DeviceSeen> seen) {
   std::lock_guard lock(write_mutex_);
   auto transaction = SqliteTransaction::Begin(&writer_);
   if (!transaction) return transaction.error();
+  // What was seen before the removal, and is only written now, doesn't bring it back.
   auto update = writer_.Prepare(
-      "UPDATE devices SET last_seen_ms = max(last_seen_ms, ?3) WHERE user = ?1 AND device = ?2");
+      "UPDATE devices SET last_seen_ms = max(last_seen_ms, ?3), "
+      "removed = removed AND ?3 <= tokens_after_ms WHERE user = ?1 AND device = ?2");
   if (!update) return update.error();
-  auto insert = writer_.Prepare("INSERT INTO devices VALUES (?1, ?2, ?3)");
+  auto insert =
+      writer_.Prepare("INSERT INTO devices (user, device, last_seen_ms) VALUES (?1, ?2, ?3)");
   if (!insert) return insert.error();
   for (const DeviceSeen& one : seen) {
     for (SqliteStatement* statement : {&*update, &*insert}) {
@@ -391,26 +453,35 @@ Status SqliteDirectory::TouchDevices(std::span<const DeviceSeen> seen) {
       statement->Bind(3, one.device.last_seen_ms);
     }
     if (Status status = update->Run(); !status.ok()) return status;
-    if (writer_.changes() > 0) continue;
-    if (Status status = insert->Run(); !status.ok()) return status;
-    if (Status status = ForgetDevices(one.user); !status.ok()) return status;
+    if (writer_.changes() == 0) {
+      if (Status status = insert->Run(); !status.ok()) return status;
+      if (Status status = ForgetDevices(one.user); !status.ok()) return status;
+    }
   }
   return transaction->Commit();
 }
 
-// Client ids may be random, one for each connection: only the latest are kept.
+// Client ids may be random, one for each connection: only the latest are kept, and those whose
+// tokens are void.
 Status SqliteDirectory::ForgetDevices(const UserId& user) {
-  auto remove = writer_.Prepare(
-      "DELETE FROM devices WHERE user = ?1 AND device IN (SELECT device FROM devices WHERE "
-      "user = ?1 ORDER BY last_seen_ms DESC, device LIMIT -1 OFFSET ?2)");
-  if (!remove) return remove.error();
-  return remove->Bind(1, user.str()).Bind(2, static_cast<int64_t>(kDevicesMax)).Run();
+  constexpr std::string_view kPastTheLatest =
+      " AND device IN (SELECT device FROM devices WHERE user = ?1 AND NOT removed "
+      "ORDER BY last_seen_ms DESC, device LIMIT -1 OFFSET ?2)";
+  for (std::string_view change :
+       {"DELETE FROM devices WHERE user = ?1 AND tokens_after_ms = 0",
+        "UPDATE devices SET removed = 1 WHERE user = ?1 AND tokens_after_ms > 0"}) {
+    auto forget = writer_.Prepare(std::string(change).append(kPastTheLatest));
+    if (!forget) return forget.error();
+    forget->Bind(1, user.str()).Bind(2, static_cast<int64_t>(kDevicesMax));
+    if (Status status = forget->Run(); !status.ok()) return status;
+  }
+  return Status();
 }
 
 Result<std::vector<Device>> SqliteDirectory::Devices(const UserId& user) {
   std::lock_guard lock(read_mutex_);
   auto select = reader_.Prepare(
-      "SELECT device, last_seen_ms FROM devices WHERE user = ?1 "
+      "SELECT device, last_seen_ms FROM devices WHERE user = ?1 AND NOT removed "
       "ORDER BY last_seen_ms DESC, device");
   if (!select) return Error(select.error());
   select->Bind(1, user.str());
@@ -425,12 +496,72 @@ Result<std::vector<Device>> SqliteDirectory::Devices(const UserId& user) {
 
 Status SqliteDirectory::RemoveDevice(const UserId& user, const DeviceId& device) {
   std::lock_guard lock(write_mutex_);
-  auto remove = writer_.Prepare("DELETE FROM devices WHERE user = ?1 AND device = ?2");
+  int64_t now_ms = env_->NowMs();
+  auto transaction = SqliteTransaction::Begin(&writer_);
+  if (!transaction) return transaction.error();
+  auto listed =
+      writer_.Prepare("SELECT 1 FROM devices WHERE user = ?1 AND device = ?2 AND NOT removed");
+  if (!listed) return listed.error();
+  Result<bool> known = listed->Bind(1, user.str()).Bind(2, device.str()).Step();
+  if (!known) return known.error();
+  listed->Reset();
+  auto remove = writer_.Prepare(
+      "INSERT INTO devices (user, device, last_seen_ms, removed, tokens_after_ms) "
+      "VALUES (?1, ?2, 0, 1, ?3) ON CONFLICT DO UPDATE SET removed = 1, tokens_after_ms = ?3");
   if (!remove) return remove.error();
-  Status status = remove->Bind(1, user.str()).Bind(2, device.str()).Run();
-  if (!status.ok()) return status;
-  if (writer_.changes() > 0) return Status();
+  remove->Bind(1, user.str()).Bind(2, device.str()).Bind(3, now_ms);
+  if (Status status = remove->Run(); !status.ok()) return status;
+  auto all_void_ms = ForgetVoided(user);
+  if (!all_void_ms) return all_void_ms.error();
+  if (Status status = transaction->Commit(); !status.ok()) return status;
+  table_.VoidDevice(user, device, now_ms);
+  if (*all_void_ms) {
+    if (auto account = table_.Find(user)) {
+      account->tokens_after_ms = std::max(account->tokens_after_ms, **all_void_ms);
+      table_.Put(user, *account);
+    }
+    table_.DropVoided(user, **all_void_ms);
+  }
+  if (*known) return Status();
   return Status(Code::kNotFound, "'" + user.str() + "' has no device '" + device.str() + "'");
+}
+
+Result<std::optional<int64_t>> SqliteDirectory::ForgetVoided(const UserId& user) {
+  auto oldest = writer_.Prepare(
+      "SELECT tokens_after_ms FROM devices WHERE user = ?1 AND tokens_after_ms > 0 "
+      "ORDER BY tokens_after_ms DESC LIMIT 1 OFFSET ?2");
+  if (!oldest) return Error(oldest.error());
+  oldest->Bind(1, user.str()).Bind(2, static_cast<int64_t>(kDevicesMax));
+  Result<bool> row = oldest->Step();
+  if (!row) return Error(row.error());
+  if (!*row) return std::nullopt;
+  int64_t through_ms = oldest->Int(0);
+  oldest->Reset();
+  for (const char* change :
+       {"UPDATE accounts SET tokens_after_ms = max(tokens_after_ms, ?2) WHERE id = ?1",
+        "DELETE FROM devices WHERE user = ?1 AND removed AND tokens_after_ms <= ?2",
+        "UPDATE devices SET tokens_after_ms = 0 WHERE user = ?1 AND tokens_after_ms <= ?2"}) {
+    auto forget = writer_.Prepare(change);
+    if (!forget) return Error(forget.error());
+    Status status = forget->Bind(1, user.str()).Bind(2, through_ms).Run();
+    if (!status.ok()) return Error(status);
+  }
+  return through_ms;
+}
+
+Result<std::vector<int64_t>> SqliteDirectory::LastSeen(std::span<const UserId> users) {
+  std::lock_guard lock(read_mutex_);
+  auto select = reader_.Prepare("SELECT max(last_seen_ms) FROM devices WHERE user = ?1");
+  if (!select) return Error(select.error());
+  std::vector<int64_t> seen;
+  seen.reserve(users.size());
+  for (const UserId& user : users) {
+    Result<bool> row = select->Bind(1, user.str()).Step();
+    if (!row) return Error(row.error());
+    seen.push_back(select->Int(0));  // NULL, where there is none, is 0
+    select->Reset();
+  }
+  return seen;
 }
 
 }  // namespace
@@ -453,7 +584,7 @@ Result<bool> Directory::Create(const std::string& data_dir, Env* env) {
   if (Status status = MakeSecret(data_dir, secret); !status.ok()) return Error(status);
   if (Status status = db->Exec("PRAGMA journal_mode = WAL"); !status.ok()) return Error(status);
   if (Status status = Configure(&*db); !status.ok()) return Error(status);
-  if (Status status = Migrate(&*db, path); !status.ok()) return Error(status);
+  if (Status status = MigrateSqlite(&*db, path, kMigrations); !status.ok()) return Error(status);
   return true;
 }
 
@@ -478,7 +609,8 @@ Result<std::unique_ptr<Directory>> Directory::Open(const std::string& data_dir, 
   Result<int64_t> version = writer->QueryInt("PRAGMA user_version");
   if (!version) return Error(version.error());
   if (*version == 0) return Error(never_made);
-  if (Status status = Migrate(&*writer, path); !status.ok()) return Error(status);
+  if (Status status = MigrateSqlite(&*writer, path, kMigrations); !status.ok())
+    return Error(status);
   Result<SqliteDb> reader = SqliteDb::Open(path, SqliteDb::Mode::kReadOnly);
   if (!reader) return Error(reader.error());
 

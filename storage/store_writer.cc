@@ -15,21 +15,27 @@ constexpr size_t kGatherBytesMax = 1 << 20;
 constexpr size_t kApplyBytesMax = 4 << 20;
 constexpr int64_t kProbeMsMax = 30'000;
 
-bool Concerns(const Record& record, const std::function<bool(const UserId&)>& mine) {
-  bool concerns = false;
-  ForEachUser(record, [&](const UserId& user) { concerns = concerns || mine(user); });
-  return concerns;
-}
-
 }  // namespace
 
-StoreWriter::StoreWriter(const StoreWriterOptions& options, Journal* journal,
-                         std::shared_ptr<MessageStore> store, DeadLetters dead_letters,
-                         std::function<bool(const UserId&)> mine, Lsn applied, Host* host)
+Share ShareOf(Mine mine) {
+  return {mine, [mine](const Record& record) {
+            bool concerns = false;
+            ForEachOwner(record,
+                         [&](std::string_view owner) { concerns = concerns || mine(owner); });
+            return concerns;
+          }};
+}
+
+Share ShareOfRoster() {
+  return {[](std::string_view) { return true; }, ConcernsRoster};
+}
+
+StoreWriter::StoreWriter(const StoreWriterOptions& options, Journal* journal, Store* store,
+                         DeadLetters dead_letters, Share share, Lsn applied, Host* host)
     : options_(options),
       journal_(journal),
-      store_(std::move(store)),
-      mine_(std::move(mine)),
+      store_(store),
+      share_(std::move(share)),
       host_(host),
       dead_letters_(std::move(dead_letters)),
       synced_(applied),
@@ -83,7 +89,7 @@ void StoreWriter::Stop() {
 Status StoreWriter::WaitApplied(Lsn lsn) {
   std::unique_lock lock(mutex_);
   while (true) {
-    if (down_) return Status(Code::kUnavailable, "the user's store is down");
+    if (down_) return Status(Code::kUnavailable, "the store that has it is down");
     if (AppliedLocked() >= lsn) return Status();
     if (stop_) return Status(Code::kUnavailable, "the log is closing");
     if (pushed_ >= lsn) {
@@ -217,12 +223,13 @@ bool StoreWriter::ApplyChunk(std::span<const Work> works) {
 
 Status StoreWriter::Apply(const std::vector<const Transaction*>& transactions) {
   Status status = suspect_ ? FillGap() : Status();
-  return status.ok() ? store_->Apply(transactions, mine_) : status;
+  return status.ok() ? store_->Apply(transactions, share_.mine) : status;
 }
 
 // What the store has after a failure: it may have lost what it had applied and not synced.
 Result<Lsn> StoreWriter::LookAtStore() {
-  Status status = store_->Apply({}, mine_);  // a store that has to open its files again does so now
+  // A store that has to open its files again does so now.
+  Status status = store_->Apply({}, share_.mine);
   if (!status.ok()) return Error(std::move(status));
   auto applied = store_->Applied();
   if (applied && *applied < synced_) {
@@ -247,14 +254,14 @@ Status StoreWriter::ApplyAll(std::vector<Transaction> transactions, Lsn after) {
   for (const Transaction& transaction : transactions) {
     if (transaction.lsn > after) missing.push_back(&transaction);
   }
-  return missing.empty() ? Status() : store_->Apply(missing, mine_);
+  return missing.empty() ? Status() : store_->Apply(missing, share_.mine);
 }
 
 // Tells the store that there was nothing for it up to `through`.
 Status StoreWriter::ApplyMark(Lsn through) {
   const Transaction mark{through, {}};
   const std::vector<const Transaction*> transactions{&mark};
-  return store_->Apply(transactions, mine_);
+  return store_->Apply(transactions, share_.mine);
 }
 
 // Everything of the store's through `through` was applied. False: the store went down.
@@ -300,7 +307,7 @@ bool StoreWriter::SleepUntilStop(int64_t ms) {
 }
 
 void StoreWriter::Say(const std::string& event, const Status& status) {
-  std::string line = "store event=" + event + " store=" + std::to_string(options_.store);
+  std::string line = "store event=" + event + " store=" + options_.name;
   if (!status.ok()) line += " error=\"" + status.ToString() + "\"";
   host_->WriterSays(line);
 }
@@ -364,7 +371,7 @@ Status StoreWriter::CopyToDeadLetters(Lsn through) {
   Status status = journal_->Read(copied_, through, [&](std::vector<Transaction> transactions) {
     const Lsn last = transactions.back().lsn;
     for (Transaction& transaction : transactions) {
-      std::erase_if(transaction.records, [&](const Record& r) { return !Concerns(r, mine_); });
+      std::erase_if(transaction.records, [&](const Record& r) { return !share_.concerns(r); });
     }
     std::erase_if(transactions,
                   [&](const Transaction& t) { return t.records.empty() && t.lsn != last; });

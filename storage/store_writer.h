@@ -37,11 +37,20 @@
 namespace parley {
 
 struct StoreWriterOptions {
-  int store = 0;
+  std::string name;  // what log lines call the store
   int64_t retry_ms = 100;
   int retry_max = 5;
   size_t queue_bytes_max = 64 << 20;
 };
+
+// What of a transaction is a store's own: the store is told by owner, the writer asks for records.
+struct Share {
+  Mine mine;
+  std::function<bool(const Record&)> concerns;
+};
+// The records of those owners.
+Share ShareOf(Mine mine);
+Share ShareOfRoster();
 
 class StoreWriter {
  public:
@@ -61,11 +70,10 @@ class StoreWriter {
     size_t bytes = 0;
   };
 
-  // Starts the thread. The store has applied and synced everything through `applied`, and there are
-  // no dead letters that it lacks.
-  StoreWriter(const StoreWriterOptions& options, Journal* journal,
-              std::shared_ptr<MessageStore> store, DeadLetters dead_letters,
-              std::function<bool(const UserId&)> mine, Lsn applied, Host* host);
+  // Starts the thread. The store, which lives longer, has applied and synced everything through
+  // `applied`, and there are no dead letters that it lacks.
+  StoreWriter(const StoreWriterOptions& options, Journal* journal, Store* store,
+              DeadLetters dead_letters, Share share, Lsn applied, Host* host);
   // What is queued is applied first, unless the store is down; Stop is called where it wasn't.
   ~StoreWriter();
 
@@ -84,7 +92,6 @@ class StoreWriter {
   // Tries the store now; returns how it went.
   Status Replay();
   bool down() const;
-  std::shared_ptr<const MessageStore> store() const { return store_; }
 
   Lsn safe() const;     // all of the store's through this is in it, synced, or in dead letters
   Lsn applied() const;  // all of the store's through this is in it
@@ -118,8 +125,8 @@ class StoreWriter {
 
   const StoreWriterOptions options_;
   Journal* const journal_;
-  const std::shared_ptr<MessageStore> store_;
-  const std::function<bool(const UserId&)> mine_;
+  Store* const store_;
+  const Share share_;
   Host* const host_;
 
   // The writer thread's.

@@ -163,6 +163,7 @@ TEST_CASE("wrong usage is told from a refusal by the exit code") {
                                              {"user", "add", "alice", "secret"},
                                              {"token", "issue", "alice", "--ttl", "soon"},
                                              {"key", "add", "k", "--rate", "fast"},
+                                             {"key", "add", "k", "--strangers", "some"},
                                              {"key", "add", "k", "--quota", "5/s"}}) {
     CommandResult result = ctl.Run(command, "secret\n");
     INFO(result.out << result.err);
@@ -292,6 +293,42 @@ TEST_CASE("tools at work at the same time wait for each other") {
   CHECK(json::parse(ctl.Done({"status", "--json"}))["users"] == results.size());
 }
 
+TEST_CASE("a key's strangers are allowed unless they are denied, and shown in both lists") {
+  Ctl ctl;
+  ctl.Done({"init"});
+  ctl.Done({"key", "add", "open", "--rate", "5/s"});
+  ctl.Done({"key", "add", "shut", "--strangers", "deny"});
+  auto keys = [&] { return json::parse(ctl.Done({"key", "list", "--json"}))["keys"]; };
+  REQUIRE(keys().size() == 3);
+  CHECK(keys()[1] ==
+        json({{"key", "open"}, {"rate", 5}, {"quota", 0}, {"used", 0}, {"strangers", true}}));
+  CHECK(keys()[2]["strangers"] == false);
+  std::string list = ctl.Done({"key", "list"});
+  CHECK_THAT(list, Contains("STRANGERS") && Contains("allow") && Contains("deny"));
+  ctl.Done({"key", "set", "open", "--strangers", "deny"});
+  ctl.Done({"key", "set", "shut", "--strangers", "allow"});
+  CHECK(keys()[1]["strangers"] == false);
+  CHECK(keys()[1]["rate"] == 5);
+  CHECK(keys()[2]["strangers"] == true);
+}
+
+TEST_CASE("a user's name is listed where it has one") {
+  Ctl ctl;
+  ctl.Done({"init"});
+  ctl.Done({"user", "add", "alice", "--no-password"});
+  ctl.Done({"user", "add", "bob", "--no-password"});
+  {
+    auto directory = Directory::Open(ctl.data(), Env::Posix());
+    REQUIRE(directory);
+    REQUIRE((*directory)->SetName(UserId("alice"), "Alice Lidell").ok());
+  }
+  GiveToOwner(ctl.data());
+  json users = json::parse(ctl.Done({"user", "list", "--json"}))["users"];
+  REQUIRE(users.size() == 2);
+  CHECK(users[0]["name"] == "Alice Lidell");
+  CHECK_FALSE(users[1].contains("name"));
+}
+
 TEST_CASE("output that can't be written is not done") {
   Ctl ctl;
   ctl.Done({"init"});
@@ -359,7 +396,7 @@ TEST_CASE("dead letters are counted and replayed while the broker is down") {
   options.data_dir = ctl.data();
   auto log = Log::Open(options, Env::Posix(), &quiet);
   REQUIRE(log);
-  CHECK((*(*log)->store(UserId("bob")))->ReadTail(UserId("bob"))->last == Seq(1));
+  CHECK((*(*log)->store("bob"))->ReadTail(UserId("bob"))->last == Seq(1));
 }
 
 TEST_CASE("what root does leaves every file to the directory's owner") {

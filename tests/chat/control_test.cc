@@ -173,10 +173,13 @@ TEST_CASE("users are listed page by page") {
                                   {"disabled", true},
                                   {"password", false},
                                   {"created", fixture.env().NowMs()}}));
+  REQUIRE(fixture.directory()->SetName(UserId("c"), "Carol").ok());
+  CHECK_FALSE(page["users"][1].contains("name"));
   page = fixture.Data({{"command", "listUsers"}, {"limit", 2}, {"after", "b"}});
   CHECK(page["more"] == false);
   REQUIRE(page["users"].size() == 1);
   CHECK(page["users"][0]["username"] == "c");
+  CHECK(page["users"][0]["name"] == "Carol");
   CHECK(fixture.Data({{"command", "listUsers"}, {"limit", 3}})["more"] == false);
   for (const json& limit :
        {json(0), json(1001), json(-1), json("3"), json(1.5), json(UINT64_MAX)}) {
@@ -237,13 +240,31 @@ TEST_CASE("keys are made, changed in part and listed with today's use") {
   json keys = fixture.Data({{"command", "listKeys"}})["keys"];
   REQUIRE(keys.size() == 2);
   CHECK(keys[0]["key"] == "default");
-  CHECK(keys[1] == json({{"key", "mobile"}, {"rate", 100}, {"quota", 0}, {"used", 42}}));
+  CHECK(keys[1] ==
+        json({{"key", "mobile"}, {"rate", 100}, {"quota", 0}, {"used", 42}, {"strangers", true}}));
   fixture.env().Advance(86400000);
   CHECK(fixture.Data({{"command", "listKeys"}})["keys"][1]["used"] == 0);
   CHECK(fixture.ErrorCode({{"command", "createKey"}, {"key", "mobile"}}) == "conflict");
   CHECK(fixture.ErrorCode({{"command", "setKey"}, {"key", "none"}}) == "not_found");
   CHECK(fixture.ErrorCode({{"command", "setKey"}, {"key", "mobile"}, {"rate", -1}}) ==
         "bad_request");
+}
+
+TEST_CASE("a key says whether strangers may write to its accounts") {
+  ControlFixture fixture;
+  auto strangers = [&] { return fixture.Data({{"command", "listKeys"}})["keys"][1]["strangers"]; };
+  fixture.Data({{"command", "createKey"}, {"key", "shut"}, {"rate", 7}, {"strangers", false}});
+  CHECK(strangers() == false);
+  fixture.Data({{"command", "setKey"}, {"key", "shut"}, {"rate", 8}});
+  CHECK(strangers() == false);
+  fixture.Data({{"command", "setKey"}, {"key", "shut"}, {"strangers", true}});
+  CHECK(strangers() == true);
+  CHECK(fixture.directory()->FindKey(KeyName("shut"))->rate_per_s == 8);
+  for (const char* command : {"createKey", "setKey"}) {
+    CHECK(fixture.ErrorCode({{"command", command}, {"key", "shut"}, {"strangers", "no"}}) ==
+          "bad_request");
+  }
+  CHECK(strangers() == true);
 }
 
 TEST_CASE("status and dead letters come from the hooks") {

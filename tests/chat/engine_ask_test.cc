@@ -41,14 +41,14 @@ class Talk {
   }
 
   World world;
-  std::map<std::string, Device*> devices;
+  std::map<std::string, TestDevice*> devices;
 };
 
 std::string CodeOf(const json& answer) { return answer.at("error").at("code"); }
 
 TEST_CASE("an answer bears the request's rid") {
   World world;
-  Device& alice = world.Connect("alice", "a1");
+  TestDevice& alice = world.Connect("alice", "a1");
   world.Publish(alice, "ask/sync", R"({"rid":"x\"y"})");
   world.Publish(alice, "ask/sync", R"({})");
   world.Settle();
@@ -72,14 +72,14 @@ TEST_CASE("a request that is wrong is refused with its rid") {
       {"sync", R"("limit":0)", "bad_request"},
       {"sync", R"("limit":1001)", "bad_request"},
       {"sync", R"("wait":61)", "bad_request"},
-      {"sync", R"("group":"x")", "not_found"},
+      {"sync", R"("group":"x")", "denied"},
       {"history", "", "bad_request"},
       {"history", R"("with":"Bob")", "bad_request"},
       {"history", R"("with":3)", "bad_request"},
       {"history", R"("with":"bob","limit":101)", "bad_request"},
       {"history", R"("with":"bob","before":1,"after":1)", "bad_request"},
       {"history", R"("with":"bob","before":0)", "bad_request"},
-      {"history", R"("group":"x")", "not_found"},
+      {"history", R"("group":"x")", "denied"},
       {"conversations", R"("limit":101)", "bad_request"},
       {"conversations", R"("before":0)", "bad_request"},
       {"recent", R"("limit":1)", "bad_request"},
@@ -96,7 +96,7 @@ TEST_CASE("a request that is wrong is refused with its rid") {
 
 TEST_CASE("a request that is no object, or whose rid is no string of 128 bytes, is refused") {
   World world;
-  Device& alice = world.Connect("alice", "a1");
+  TestDevice& alice = world.Connect("alice", "a1");
   for (const std::string& payload :
        {std::string(), std::string("x"), std::string("[]"), std::string(R"({"rid":{}})"),
         std::string(R"({"rid":7})"), R"({"rid":")" + std::string(129, 'x') + R"("})"}) {
@@ -185,7 +185,7 @@ TEST_CASE("an answer stays within 256 KiB, and says that there is more") {
 TEST_CASE("a sync may wait for something to come") {
   Talk talk;
   talk.Say("bob", "alice", "1");
-  Device& alice = *talk.devices["alice"];
+  TestDevice& alice = *talk.devices["alice"];
   alice.answers.clear();
   // There is something already.
   talk.world.Publish(alice, "ask/sync", R"({"rid":"a","wait":10})");
@@ -210,7 +210,7 @@ TEST_CASE("a sync may wait for something to come") {
 
 TEST_CASE("a sync that waited in vain has an empty answer when its time is over") {
   Talk talk;
-  Device& alice = *talk.devices["alice"];
+  TestDevice& alice = *talk.devices["alice"];
   talk.world.Publish(alice, "ask/sync", R"({"rid":"a","wait":10})");
   talk.world.Publish(alice, "ask/sync", R"({"rid":"b","wait":20})");
   talk.world.Settle();
@@ -231,7 +231,7 @@ TEST_CASE("a sync that waited in vain has an empty answer when its time is over"
 
 TEST_CASE("one sync after another may wait, and each has its time") {
   Talk talk;
-  Device& alice = *talk.devices["alice"];
+  TestDevice& alice = *talk.devices["alice"];
   for (int i = 1; i <= 50; ++i) {
     talk.world.Publish(alice, "ask/sync",
                        R"({"rid":"s","wait":60,"after":)" + std::to_string(i - 1) + "}");
@@ -245,8 +245,8 @@ TEST_CASE("one sync after another may wait, and each has its time") {
 
 TEST_CASE("a user has a limited number of syncs waiting, and those of a gone device don't count") {
   Talk talk({.sync_waiting_max = 2});
-  Device& alice = *talk.devices["alice"];
-  Device& tablet = talk.world.Connect("alice", "a2");
+  TestDevice& alice = *talk.devices["alice"];
+  TestDevice& tablet = talk.world.Connect("alice", "a2");
   talk.world.Publish(alice, "ask/sync", R"({"rid":"a","wait":10})");
   talk.world.Publish(tablet, "ask/sync", R"({"rid":"b","wait":10})");
   talk.world.Publish(alice, "ask/sync", R"({"rid":"c","wait":10})");
@@ -522,7 +522,7 @@ TEST_CASE("recent is kept while messages come, and reads no store") {
     for (int i = 1; i <= 20; ++i) talk.Say(peer, "alice", std::to_string(i));
   }
   talk.Ask("alice", "recent");
-  Device& alice = *talk.devices["alice"];
+  TestDevice& alice = *talk.devices["alice"];
   for (int i = 21; i <= 30; ++i) {
     talk.Say("bob", "alice", std::to_string(i));
     talk.Say("alice", "carol", std::to_string(i));
@@ -542,8 +542,8 @@ TEST_CASE("recent is kept while messages come, and reads no store") {
 TEST_CASE("the device list shows each device, how far it is and whether it is there") {
   Talk talk;
   for (int i = 1; i <= 5; ++i) talk.Say("bob", "alice", std::to_string(i));
-  Device& tablet = talk.world.Join("alice", "tab\"let");
-  Device& phone = talk.world.Join("alice", "phone");
+  TestDevice& tablet = talk.world.Join("alice", "tab\"let");
+  TestDevice& phone = talk.world.Join("alice", "phone");
   talk.world.Settle();
   talk.world.Confirm(tablet, 3);
   talk.world.Confirm(phone, 5);

@@ -10,7 +10,7 @@ using Strings = std::vector<std::string>;
 
 // `count` messages from `from` (not subscribed) to `to`.
 void SendMany(World& world, const std::string& from, const std::string& to, int count) {
-  Device& sender = world.Connect(from, from + ":script");
+  TestDevice& sender = world.Connect(from, from + ":script");
   for (int i = 0; i < count; ++i) {
     world.Publish(sender, "chat/" + to, "x");
     if (i % 500 == 0) world.Settle();
@@ -21,7 +21,7 @@ void SendMany(World& world, const std::string& from, const std::string& to, int 
 
 // A device of bob's that has confirmed `delivered` and is gone.
 void ConfirmedBefore(World& world, const std::string& device, uint64_t delivered) {
-  Device& bob = world.Connect("bob", device);
+  TestDevice& bob = world.Connect("bob", device);
   world.Confirm(bob, delivered);
   world.Settle();
   world.Leave(bob);
@@ -30,7 +30,7 @@ void ConfirmedBefore(World& world, const std::string& device, uint64_t delivered
 TEST_CASE("a device that never confirmed anything starts live") {
   World world;
   SendMany(world, "alice", "bob", 3);
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   CHECK(bob.inbox.empty());
   SendMany(world, "alice", "bob", 2);
@@ -43,8 +43,8 @@ TEST_CASE("a device that confirmed catches up from there, from cache and from th
   SendMany(world, "alice", "bob", 10);
   ConfirmedBefore(world, "b1", 4);
   if (cold) world.Restart();
-  Device& bob = world.Join("bob", "b1");
-  Device& other = world.Join("bob", "b2");
+  TestDevice& bob = world.Join("bob", "b1");
+  TestDevice& other = world.Join("bob", "b2");
   world.Settle();
   CHECK(SeqsOf(bob.inbox) == "5-10");
   CHECK(other.inbox.empty());
@@ -57,7 +57,7 @@ TEST_CASE("a device that confirmed 0 gets the whole log") {
   World world;
   SendMany(world, "alice", "bob", 3);
   ConfirmedBefore(world, "b1", 0);
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   CHECK(SeqsOf(bob.inbox) == "1-3");
 }
@@ -66,12 +66,12 @@ TEST_CASE("what a device confirmed counts although it leaves at once") {
   World world;
   SendMany(world, "alice", "bob", 3);
   world.Restart();  // nobody is in memory
-  Device& script = world.Connect("bob", "b1");
+  TestDevice& script = world.Connect("bob", "b1");
   world.Confirm(script, 2);
   world.Leave(script);
   world.Settle();
   CHECK(world.engine->sessions() == 0);
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   CHECK(SeqsOf(bob.inbox) == "3");
 }
@@ -81,7 +81,7 @@ TEST_CASE("a cursor belongs to the user's device: another's of the same name has
   SendMany(world, "alice", "bob", 3);
   ConfirmedBefore(world, "phone", 1);
   SendMany(world, "bob", "carol", 1);
-  Device& carol = world.Join("carol", "phone");
+  TestDevice& carol = world.Join("carol", "phone");
   world.Settle();
   CHECK(carol.inbox.empty());
 }
@@ -91,9 +91,9 @@ TEST_CASE("what arrives while a device catches up comes after it, in order and w
   SendMany(world, "alice", "bob", 30);
   ConfirmedBefore(world, "b1", 0);
   world.Restart();
-  Device& alice = world.Join("alice", "a1");
+  TestDevice& alice = world.Join("alice", "a1");
   world.Settle();
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& bob = world.Join("bob", "b1");
   // Between any two steps of the reads there is a message more.
   int sent = 0;
   while (!world.readers.jobs.empty() || !world.readers.done.empty()) {
@@ -117,7 +117,7 @@ TEST_CASE("a long log is read piece by piece, each as large as a window") {
   SendMany(world, "alice", "bob", 1200);
   ConfirmedBefore(world, "b1", 0);
   world.Restart();
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   CHECK(SeqsOf(bob.inbox) == "1-500");
   world.Confirm(bob, 500);
@@ -131,8 +131,8 @@ TEST_CASE("a long log is read piece by piece, each as large as a window") {
 TEST_CASE("a device that confirms has no more in flight than the window") {
   World world({.window = 10});
   ConfirmedBefore(world, "b1", 0);
-  Device& bob = world.Join("bob", "b1");
-  Device& silent = world.Join("bob", "b2");
+  TestDevice& bob = world.Join("bob", "b1");
+  TestDevice& silent = world.Join("bob", "b2");
   world.Settle();
   SendMany(world, "alice", "bob", 25);
   CHECK(SeqsOf(bob.inbox) == "1-10");
@@ -151,7 +151,7 @@ TEST_CASE("a device that confirms has no more in flight than the window") {
 
 TEST_CASE("the window opens with the first receipt of a device that was live") {
   World world({.window = 10});
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   SendMany(world, "alice", "bob", 30);
   CHECK(SeqsOf(bob.inbox) == "1-30");
@@ -167,7 +167,7 @@ TEST_CASE("the window opens with the first receipt of a device that was live") {
 TEST_CASE("a device that fell silent gets the rest from the log when it confirms again") {
   World world({.window = 10, .user_cache_messages = 4});
   ConfirmedBefore(world, "b1", 0);
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   SendMany(world, "alice", "bob", 50);
   for (uint64_t confirmed = 10; confirmed <= 50; confirmed += 10) {
@@ -182,7 +182,7 @@ TEST_CASE("a device that confirms past what it was sent (it synced) goes on from
   World world({.window = 10});
   SendMany(world, "alice", "bob", 40);
   ConfirmedBefore(world, "b1", 0);
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   world.Confirm(bob, 35);
   world.Settle();
@@ -191,7 +191,7 @@ TEST_CASE("a device that confirms past what it was sent (it synced) goes on from
 
 TEST_CASE("a device that unsubscribes gets nothing, and catches up when it subscribes again") {
   World world;
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   SendMany(world, "alice", "bob", 2);
   world.Confirm(bob, 2);
@@ -209,7 +209,7 @@ TEST_CASE("a device that unsubscribes while it is being read for gets nothing of
   SendMany(world, "alice", "bob", 3);
   ConfirmedBefore(world, "b1", 0);
   world.Restart();
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& bob = world.Join("bob", "b1");
   int steps = GENERATE(0, 1, 2, 3, 4, 5);
   for (int i = 0; i < steps; ++i) {
     if (!world.readers.done.empty()) {
@@ -232,7 +232,7 @@ TEST_CASE("a device that unsubscribes while it is being read for gets nothing of
 TEST_CASE("subscribing again while subscribed sends nothing twice") {
   World world;
   ConfirmedBefore(world, "b1", 0);
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   SendMany(world, "alice", "bob", 3);
   world.Subscribe(bob);
@@ -244,7 +244,7 @@ TEST_CASE("what a session that is gone was to get goes nowhere") {
   World world;
   SendMany(world, "alice", "bob", 3);
   ConfirmedBefore(world, "b1", 0);
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.RunRead();
   world.Leave(bob);
   world.Settle();
@@ -255,10 +255,10 @@ TEST_CASE("what a session that is gone was to get goes nowhere") {
 
 TEST_CASE("a sender learns in its own numbers how far the other side is") {
   World world;
-  Device& alice = world.Join("alice", "a1");
-  Device& tablet = world.Join("alice", "a2");
-  Device& script = world.Connect("alice", "a3");
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& tablet = world.Join("alice", "a2");
+  TestDevice& script = world.Connect("alice", "a3");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   world.Send(alice, "carol", "0", "so that numbers differ");
   world.Send(alice, "bob", "1", "x");
@@ -281,8 +281,8 @@ TEST_CASE("a sender learns in its own numbers how far the other side is") {
 
 TEST_CASE("what was read was delivered") {
   World world;
-  Device& alice = world.Join("alice", "a1");
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   world.Send(alice, "bob", "1", "x");
   world.Settle();
@@ -293,9 +293,9 @@ TEST_CASE("what was read was delivered") {
 
 TEST_CASE("one receipt tells every sender of the range, each in its numbers") {
   World world;
-  Device& alice = world.Join("alice", "a1");
-  Device& carol = world.Join("carol", "c1");
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& carol = world.Join("carol", "c1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   world.Send(carol, "dave", "0", "x");
   for (int i = 1; i <= 3; ++i) {
@@ -315,9 +315,9 @@ TEST_CASE("one receipt tells every sender of the range, each in its numbers") {
 
 TEST_CASE("receipts are cumulative: an earlier number changes nothing") {
   World world;
-  Device& alice = world.Join("alice", "a1");
-  Device& bob = world.Join("bob", "b1");
-  Device& tablet = world.Join("bob", "b2");
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& bob = world.Join("bob", "b1");
+  TestDevice& tablet = world.Join("bob", "b2");
   world.Settle();
   for (int i = 1; i <= 5; ++i) world.Send(alice, "bob", std::to_string(i), "x");
   world.Settle();
@@ -342,8 +342,8 @@ TEST_CASE("receipts are cumulative: an earlier number changes nothing") {
 
 TEST_CASE("a receipt past the end of the log is an error and changes nothing") {
   World world;
-  Device& alice = world.Join("alice", "a1");
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   world.Send(alice, "bob", "1", "x");
   world.Settle();
@@ -360,7 +360,7 @@ TEST_CASE("a receipt past the end of the log is an error and changes nothing") {
 
 TEST_CASE("a receipt that is none is an error") {
   World world;
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   for (const char* payload :
        {"", "x", "{}", "[]", R"({"delivered":-1})", R"({"delivered":"1"})", R"({"seen":1})",
@@ -376,8 +376,8 @@ TEST_CASE("a receipt that is none is an error") {
 
 TEST_CASE("a range that left the cache is read, page by page") {
   World world({.user_rate = 0, .user_cache_messages = 4});
-  Device& alice = world.Join("alice", "a1");
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   SendMany(world, "alice", "bob", 2500);
   world.Publish(bob, "receipt/bob", R"({"delivered":2500,"read":1700})");
@@ -399,8 +399,8 @@ TEST_CASE("a range that left the cache is read, page by page") {
 
 TEST_CASE("receipts that come while a range is read are all counted") {
   World world({.user_cache_messages = 4});
-  Device& alice = world.Join("alice", "a1");
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   SendMany(world, "alice", "bob", 50);
   world.Confirm(bob, 10);
@@ -424,16 +424,16 @@ TEST_CASE("receipts that come while a range is read are all counted") {
 
 TEST_CASE("marks are known after a restart") {
   World world;
-  Device& alice = world.Join("alice", "a1");
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   for (int i = 1; i <= 5; ++i) world.Send(alice, "bob", std::to_string(i), "x");
   world.Settle();
   world.Confirm(bob, 3);
   world.Settle();
   world.Restart();
-  Device& later = world.Join("alice", "a1");
-  Device& again = world.Join("bob", "b2");
+  TestDevice& later = world.Join("alice", "a1");
+  TestDevice& again = world.Join("bob", "b2");
   world.Settle();
   world.Confirm(again, 3);
   world.Settle();
@@ -446,7 +446,7 @@ TEST_CASE("marks are known after a restart") {
 TEST_CASE("a sender whose user is not in memory has its receipts kept") {
   World world({.user_idle_ms = 0});
   SendMany(world, "alice", "bob", 2);
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   world.Tick(2000);
   world.Confirm(bob, 2);

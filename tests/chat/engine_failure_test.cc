@@ -34,9 +34,9 @@ class Pair {
   }
 
   World world;
-  Device* alice;
-  Device* bob;
-  Device* script;
+  TestDevice* alice;
+  TestDevice* bob;
+  TestDevice* script;
 };
 
 TEST_CASE("what the journal refuses is shown to nobody, and its senders are told") {
@@ -97,10 +97,10 @@ TEST_CASE("what was committed before a failure stays shown, in whatever turn it 
   Pair pair;
   for (int i = 1; i <= 20; ++i) pair.Say(std::to_string(i));
   // Bob's tablet, which confirmed 0, catches up in turns that wait for carol's message.
-  Device& tablet = pair.world.Connect("bob", "b2");
+  TestDevice& tablet = pair.world.Connect("bob", "b2");
   pair.world.Confirm(tablet, 0);
   pair.world.Settle();
-  Device& carol = pair.world.Connect("carol", "c1");
+  TestDevice& carol = pair.world.Connect("carol", "c1");
   pair.world.Send(carol, "dave", "0", "x");
   pair.world.Settle();
   SECTION("from the cache") {}
@@ -111,8 +111,8 @@ TEST_CASE("what was committed before a failure stays shown, in whatever turn it 
     pair.world.Send(pair.world.Connect("carol", "c1"), "dave", "00", "x");
     pair.world.Settle();
   }
-  Device* late = nullptr;
-  Device* writer = nullptr;
+  TestDevice* late = nullptr;
+  TestDevice* writer = nullptr;
   for (auto& [id, device] : pair.world.devices) {
     if (device.id == "b2") late = &device;
     if (device.id == "c1") writer = &device;
@@ -187,7 +187,7 @@ TEST_CASE("what is appended between a failure and its being noticed fails with i
 TEST_CASE("a failure in which nobody's state changed disturbs nobody") {
   Pair pair;
   pair.Say("1");
-  Device& carol = pair.world.Connect("carol", "c1");
+  TestDevice& carol = pair.world.Connect("carol", "c1");
   pair.world.Send(carol, "dave", "1", "x");
   pair.world.ReadAll();
   pair.world.Send(carol, "dave", "2", "x");
@@ -199,7 +199,7 @@ TEST_CASE("a failure in which nobody's state changed disturbs nobody") {
 
 TEST_CASE("devices go on without a gap after a failure, also those with a full window") {
   Pair pair({.window = 4});
-  Device& silent = pair.world.Join("bob", "b2");
+  TestDevice& silent = pair.world.Join("bob", "b2");
   pair.world.Settle();
   for (int i = 1; i <= 6; ++i) pair.Say(std::to_string(i));
   CHECK(SeqsOf(pair.bob->inbox) == "1-4");
@@ -240,7 +240,7 @@ TEST_CASE(
     "a receipt of a device without an inbox that the journal refused counts when sent again") {
   Pair pair;
   pair.Say("1");
-  Device& reader = pair.world.Connect("bob", "b2");
+  TestDevice& reader = pair.world.Connect("bob", "b2");
   pair.world.Confirm(reader, 1);
   pair.world.ReadAll();
   pair.world.Confirm(reader, 1);
@@ -257,12 +257,12 @@ TEST_CASE(
 
 TEST_CASE("a tail that was read before a failure doesn't count after it") {
   World world;
-  Device& bob_once = world.Connect("bob", "b0");
+  TestDevice& bob_once = world.Connect("bob", "b0");
   world.Send(bob_once, "alice", "1", "x");
   world.Settle();
   world.Restart();
-  Device& alice = world.Join("alice", "a1");
-  Device& carol = world.Connect("carol", "c1");
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& carol = world.Connect("carol", "c1");
   world.Send(carol, "dave", "1", "x");
   world.Settle();
   world.Confirm(alice, 0);
@@ -284,18 +284,18 @@ TEST_CASE("a tail that was read before a failure doesn't count after it") {
   world.Settle();
   world.Send(carol, "bob", "3", "x");
   world.Settle();
-  Device& bob = world.Connect("bob", "b1");
+  TestDevice& bob = world.Connect("bob", "b1");
   CHECK(SeqsOf(world.Ask(bob, "sync")["messages"]) == "1-3");
 }
 
 TEST_CASE("sent ids that were read before a failure don't count after it") {
   World world;
-  Device& alice_once = world.Connect("alice", "a0");
+  TestDevice& alice_once = world.Connect("alice", "a0");
   world.Send(alice_once, "bob", "1", "x");
   world.Settle();
   world.Restart();
-  Device& alice = world.Connect("alice", "a1");
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& alice = world.Connect("alice", "a1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   world.Confirm(bob, 0);
   world.Settle();
@@ -390,7 +390,7 @@ TEST_CASE("users of a store that is down are told so, everybody else goes on") {
   pair.Say("1");
   pair.world.log.SetDown(UserId("bob"), true);
   pair.world.TellStores();
-  Device& carol = pair.world.Connect("carol", "c1");
+  TestDevice& carol = pair.world.Connect("carol", "c1");
   pair.Send("2");
   pair.world.Send(*pair.script, "carol", "3", "x");
   pair.world.Send(carol, "dave", "4", "x");
@@ -411,7 +411,7 @@ TEST_CASE("a device whose log can't be read is told, and goes on when the store 
   for (int i = 1; i <= 3; ++i) pair.Say(std::to_string(i));
   pair.world.Restart();
   pair.world.log.SetDown(UserId("bob"), true);
-  Device& bob = pair.world.Join("bob", "b1");
+  TestDevice& bob = pair.world.Join("bob", "b1");
   pair.world.Settle();
   REQUIRE(bob.answers.size() == 1);
   CHECK(json::parse(bob.answers[0])["topic"] == "chat/bob");
@@ -428,7 +428,7 @@ TEST_CASE("a device whose log could not be read once is served soon, though no s
   for (int i = 1; i <= 3; ++i) pair.Say(std::to_string(i));
   pair.world.Restart();
   pair.world.log.SetUnreadable(UserId("bob"), true);
-  Device& bob = pair.world.Join("bob", "b1");
+  TestDevice& bob = pair.world.Join("bob", "b1");
   pair.world.Settle();
   CHECK(CodeIn(bob.answers.at(0)) == "unavailable");
   pair.world.Tick(1000);
@@ -444,7 +444,7 @@ TEST_CASE("a device whose log could not be read once is served soon, though no s
 TEST_CASE("a store that fails in the middle of catching up leaves no gap") {
   Pair pair({.user_cache_messages = 2});
   for (int i = 1; i <= 10; ++i) pair.Say(std::to_string(i));
-  Device& tablet = pair.world.Connect("bob", "b2");
+  TestDevice& tablet = pair.world.Connect("bob", "b2");
   pair.world.Confirm(tablet, 2);
   pair.world.Settle();
   pair.world.log.SetUnreadable(UserId("bob"), true);
@@ -461,7 +461,7 @@ TEST_CASE("a store that fails in the middle of catching up leaves no gap") {
 
 TEST_CASE("a message whose receiver can't be read is refused, and the next one goes") {
   World world;
-  Device& alice = world.Connect("alice", "s1");
+  TestDevice& alice = world.Connect("alice", "s1");
   world.log.SetUnreadable(UserId("bob"), true);
   world.Send(alice, "bob", "1", "x");
   world.Send(alice, "carol", "2", "x");
@@ -480,8 +480,8 @@ TEST_CASE("a message whose receiver can't be read is refused, and the next one g
 
 TEST_CASE("idle users are forgotten, and nothing is forgotten with them") {
   World world({.user_idle_ms = 60'000});
-  Device& alice = world.Connect("alice", "s1");
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& alice = world.Connect("alice", "s1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   for (int i = 1; i <= 3; ++i) world.Send(alice, "bob", std::to_string(i), "x");
   world.Confirm(bob, 0);
@@ -492,7 +492,7 @@ TEST_CASE("idle users are forgotten, and nothing is forgotten with them") {
   CHECK(world.engine->users() == 2);
   world.Tick(2'000);
   CHECK(world.engine->users() == 1);  // bob has a device
-  Device& again = world.Connect("alice", "s1");
+  TestDevice& again = world.Connect("alice", "s1");
   world.Send(again, "bob", "2", "x");
   world.Send(again, "bob", "4", "x");
   world.Settle();
@@ -507,14 +507,14 @@ TEST_CASE("idle users are forgotten, and nothing is forgotten with them") {
 
 TEST_CASE("a user that is forgotten before its message is committed is read with it") {
   World world({.user_idle_ms = 0});
-  Device& alice = world.Connect("alice", "s1");
+  TestDevice& alice = world.Connect("alice", "s1");
   world.Settle();
   world.Send(alice, "bob", "1", "x");
   world.ReadAll();
   world.Leave(alice);
   world.Tick(2000);
   CHECK(world.engine->users() == 0);
-  Device& again = world.Connect("alice", "s1");
+  TestDevice& again = world.Connect("alice", "s1");
   world.Send(again, "bob", "2", "x");
   world.Settle();
   CHECK(json::parse(again.answers.at(0))["seq"] == 2);
@@ -522,13 +522,13 @@ TEST_CASE("a user that is forgotten before its message is committed is read with
 
 TEST_CASE("users with reads, messages or syncs under way are not forgotten") {
   World world({.user_idle_ms = 0});
-  Device& alice = world.Connect("alice", "s1");
+  TestDevice& alice = world.Connect("alice", "s1");
   world.Send(alice, "bob", "1", "x");
   world.Leave(alice);
   world.Tick(2000);
   CHECK(world.engine->users() == 1);
   world.Settle();
-  Device& again = world.Connect("alice", "s1");
+  TestDevice& again = world.Connect("alice", "s1");
   world.Send(again, "bob", "1", "x");
   world.Settle();
   CHECK(json::parse(again.answers.at(0))["seq"] == 1);
@@ -536,8 +536,8 @@ TEST_CASE("users with reads, messages or syncs under way are not forgotten") {
 
 TEST_CASE("the caches stay within their bytes, the least used goes first") {
   World world({.cache_bytes = 20'000});
-  Device& alice = world.Join("alice", "a1");
-  Device& carol = world.Join("carol", "c1");
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& carol = world.Join("carol", "c1");
   world.Settle();
   world.Send(carol, "dave", "1", "x");
   world.Settle();

@@ -117,7 +117,7 @@ struct Gadget {
   std::string user;
   std::string id;
   bool confirms = false;
-  Device* now = nullptr;  // connected as
+  TestDevice* now = nullptr;  // connected as
   bool subscribed = false;
   uint64_t have = 0;                      // has every message up to this
   std::optional<uint64_t> live;           // one that doesn't confirm: the last live message
@@ -326,7 +326,7 @@ class Run {
   void BreakAStore() {
     const UserId user(AUser());
     if (Chance(50)) {
-      world_.log.SetDown(user, !world_.log.store_ok(user) ? false : true);
+      world_.log.SetDown(user, !world_.log.store_ok(user.str()) ? false : true);
     } else {
       world_.log.SetUnreadable(user, Chance(50));
     }
@@ -480,9 +480,9 @@ class Run {
 
   void CheckUser(const std::string& user) {
     INFO("user " << user);
-    Device& device = *std::find_if(gadgets_.begin(), gadgets_.end(), [&](const Gadget& gadget) {
-                        return gadget.user == user;
-                      })->now;
+    TestDevice& device = *std::find_if(gadgets_.begin(), gadgets_.end(), [&](const Gadget& gadget) {
+                            return gadget.user == user;
+                          })->now;
     const auto& log = truth_.Log(user);
     for (uint64_t after = 0; after < log.size(); after += 100) {
       json page = world_.Ask(device, "sync", "\"after\":" + std::to_string(after));
@@ -519,7 +519,7 @@ class Run {
     CHECK(recent["messages"] == last);
     CHECK(talk["last"] == last[0]);
   }
-  void CheckHistory(Device& device, const std::string& user, const std::string& peer) {
+  void CheckHistory(TestDevice& device, const std::string& user, const std::string& peer) {
     const json expected = truth_.History(user, peer);
     json all = json::array();
     for (uint64_t after = 0;;) {

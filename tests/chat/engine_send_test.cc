@@ -14,9 +14,9 @@ std::string CodeIn(const std::string& answer) {
 
 TEST_CASE("a message has a number of its own in both logs") {
   World world;
-  Device& alice = world.Join("alice", "a1");
-  Device& bob = world.Join("bob", "b1");
-  Device& carol = world.Join("carol", "c1");
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& bob = world.Join("bob", "b1");
+  TestDevice& carol = world.Join("carol", "c1");
   world.Settle();
   world.Send(carol, "bob", "0", "first");
   world.Send(alice, "bob", "7f3a", "hi");
@@ -33,10 +33,10 @@ TEST_CASE("a message has a number of its own in both logs") {
 
 TEST_CASE("all devices of both sides get a message, under the same number") {
   World world;
-  Device& a1 = world.Join("alice", "a1");
-  Device& a2 = world.Join("alice", "a2");
-  Device& b1 = world.Join("bob", "b1");
-  Device& b2 = world.Join("bob", "b2");
+  TestDevice& a1 = world.Join("alice", "a1");
+  TestDevice& a2 = world.Join("alice", "a2");
+  TestDevice& b1 = world.Join("bob", "b1");
+  TestDevice& b2 = world.Join("bob", "b2");
   world.Settle();
   for (int i = 0; i < 5; ++i)
     world.Publish(i % 2 ? a1 : b2, i % 2 ? "chat/bob" : "chat/alice", "x");
@@ -49,7 +49,7 @@ TEST_CASE("all devices of both sides get a message, under the same number") {
 
 TEST_CASE("a message to oneself appears once") {
   World world;
-  Device& alice = world.Join("alice", "a1");
+  TestDevice& alice = world.Join("alice", "a1");
   world.Settle();
   world.Send(alice, "alice", "1", "note");
   world.Send(alice, "bob", "2", "hi");
@@ -60,9 +60,9 @@ TEST_CASE("a message to oneself appears once") {
 
 TEST_CASE("nothing is shown before it is durable") {
   World world;
-  Device& alice = world.Join("alice", "a1");
-  Device& bob = world.Join("bob", "b1");
-  Device& script = world.Connect("alice", "s1");
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& bob = world.Join("bob", "b1");
+  TestDevice& script = world.Connect("alice", "s1");
   world.Settle();
   world.Send(alice, "bob", "1", "hi");
   world.ReadAll();
@@ -84,8 +84,8 @@ TEST_CASE("nothing is shown before it is durable") {
 
 TEST_CASE("a sender that is not subscribed to its inbox gets an answer in place of its copy") {
   World world;
-  Device& script = world.Connect("alice", "s1");
-  Device& phone = world.Join("alice", "a1");
+  TestDevice& script = world.Connect("alice", "s1");
+  TestDevice& phone = world.Join("alice", "a1");
   world.Settle();
   world.Send(script, "bob", "7f3a", "hi");
   world.Settle();
@@ -97,7 +97,7 @@ TEST_CASE("a sender that is not subscribed to its inbox gets an answer in place 
 
 TEST_CASE("an answer goes to the response topic with the correlation data") {
   World world;
-  Device& script = world.Connect("alice", "s1");
+  TestDevice& script = world.Connect("alice", "s1");
   Published published = world.PublishOf(script, "chat/bob", R"({"id":"1","body":"hi"})");
   published.response_topic = "answer/s1/x";
   published.correlation = "c";
@@ -117,7 +117,7 @@ TEST_CASE("an answer goes to the response topic with the correlation data") {
 
 TEST_CASE("the server makes an id where the sender gives none") {
   World world;
-  Device& alice = world.Join("alice", "a1");
+  TestDevice& alice = world.Join("alice", "a1");
   world.Settle();
   world.Publish(alice, "chat/bob", "hi");
   world.Publish(alice, "chat/bob", "hi");
@@ -133,7 +133,7 @@ TEST_CASE("ids that the server makes are other ones after a restart") {
   World world;
   std::set<std::string> ids;
   for (int run = 0; run < 2; ++run) {
-    Device& alice = world.Join("alice", "a1");
+    TestDevice& alice = world.Join("alice", "a1");
     world.Settle();
     world.Publish(alice, "chat/bob", "hi");
     world.Settle();
@@ -145,7 +145,7 @@ TEST_CASE("ids that the server makes are other ones after a restart") {
 
 TEST_CASE("a refusal of a message by the journal goes to the response topic") {
   World world;
-  Device& alice = world.Join("alice", "a1");
+  TestDevice& alice = world.Join("alice", "a1");
   world.Settle();
   world.Send(alice, "bob", "0", "x");
   world.Settle();
@@ -162,7 +162,7 @@ TEST_CASE("a refusal of a message by the journal goes to the response topic") {
 
 TEST_CASE("correlation data stands for the id where the payload has none") {
   World world;
-  Device& alice = world.Join("alice", "a1");
+  TestDevice& alice = world.Join("alice", "a1");
   world.Settle();
   Published published = world.PublishOf(alice, "chat/bob", "hi");
   published.correlation = "c1";
@@ -186,8 +186,8 @@ TEST_CASE("correlation data stands for the id where the payload has none") {
 TEST_CASE(
     "what is wrong with a message is told to the device that sent it, and nothing is stored") {
   World world;
-  Device& alice = world.Join("alice", "a1");
-  Device& other = world.Join("alice", "a2");
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& other = world.Join("alice", "a2");
   world.Settle();
   world.Send(alice, "nobody", "1", "hi");
   world.Publish(alice, "chat/bob", R"({"id":"2"})");
@@ -209,7 +209,7 @@ TEST_CASE(
 
 TEST_CASE("messages of one sender are numbered in the order in which they came") {
   World world;
-  Device& alice = world.Join("alice", "a1");
+  TestDevice& alice = world.Join("alice", "a1");
   world.Settle();
   // Each waits for its receiver to be read, or not.
   world.Send(alice, "bob", "1", "x");
@@ -225,8 +225,8 @@ TEST_CASE("messages of one sender are numbered in the order in which they came")
 
 TEST_CASE("a sender that is gone by the time is sent for all the same") {
   World world;
-  Device& bob = world.Join("bob", "b1");
-  Device& alice = world.Connect("alice", "s1");
+  TestDevice& bob = world.Join("bob", "b1");
+  TestDevice& alice = world.Connect("alice", "s1");
   world.Settle();
   world.Send(alice, "bob", "1", "x");
   world.Leave(alice);
@@ -238,10 +238,10 @@ TEST_CASE("a sender that is gone by the time is sent for all the same") {
 
 TEST_CASE("the same id again changes nothing and gives the first outcome to who asks again") {
   World world;
-  Device& alice = world.Join("alice", "a1");
-  Device& tablet = world.Join("alice", "a2");
-  Device& script = world.Connect("alice", "s1");
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& tablet = world.Join("alice", "a2");
+  TestDevice& script = world.Connect("alice", "s1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   world.Send(alice, "bob", "7f3a", "hi");
   world.Settle();
@@ -265,7 +265,7 @@ TEST_CASE("the same id again changes nothing and gives the first outcome to who 
 
 TEST_CASE("text and object of the same content are the same message") {
   World world;
-  Device& alice = world.Connect("alice", "s1");
+  TestDevice& alice = world.Connect("alice", "s1");
   Published published = world.PublishOf(alice, "chat/bob", "hi");
   published.correlation = "1";
   world.Turn(published);
@@ -277,7 +277,7 @@ TEST_CASE("text and object of the same content are the same message") {
 
 TEST_CASE("the same id with another content, receiver, type or ref is a conflict") {
   World world;
-  Device& alice = world.Connect("alice", "s1");
+  TestDevice& alice = world.Connect("alice", "s1");
   world.Send(alice, "bob", "1", "hi");
   world.Settle();
   world.Send(alice, "bob", "1", "ho");
@@ -293,8 +293,8 @@ TEST_CASE("the same id with another content, receiver, type or ref is a conflict
 
 TEST_CASE("ids of two senders have nothing to do with each other") {
   World world;
-  Device& alice = world.Connect("alice", "s1");
-  Device& carol = world.Connect("carol", "s2");
+  TestDevice& alice = world.Connect("alice", "s1");
+  TestDevice& carol = world.Connect("carol", "s2");
   world.Send(alice, "bob", "1", "hi");
   world.Send(carol, "bob", "1", "ho");
   world.Settle();
@@ -303,8 +303,8 @@ TEST_CASE("ids of two senders have nothing to do with each other") {
 
 TEST_CASE("an id sent again before the first is committed is no second message") {
   World world;
-  Device& alice = world.Connect("alice", "s1");
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& alice = world.Connect("alice", "s1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   world.Send(alice, "bob", "1", "hi");
   world.Send(alice, "bob", "1", "hi");
@@ -319,13 +319,13 @@ TEST_CASE("an id sent again before the first is committed is no second message")
 
 TEST_CASE("ids are known again after a restart, also of what left the cache") {
   World world;
-  Device& alice = world.Connect("alice", "s1");
+  TestDevice& alice = world.Connect("alice", "s1");
   for (int i = 1; i <= 1000; ++i) world.Send(alice, "bob", std::to_string(i), "hi");
   world.Settle();
   Strings outcomes = alice.answers;
   REQUIRE(outcomes.size() == 1000);
   world.Restart();
-  Device& again = world.Connect("alice", "s1");
+  TestDevice& again = world.Connect("alice", "s1");
   for (int i = 1; i <= 1000; ++i) world.Send(again, "bob", std::to_string(i), "hi");
   world.Settle();
   world.Send(again, "bob", "500", "ho");
@@ -339,7 +339,7 @@ TEST_CASE("ids are known again after a restart, also of what left the cache") {
 
 TEST_CASE("an id is remembered through the sender's next 1000 messages, also those without an id") {
   World world({.user_rate = 0});
-  Device& alice = world.Join("alice", "a1");
+  TestDevice& alice = world.Join("alice", "a1");
   world.Settle();
   world.Send(alice, "bob", "first", "hi");
   world.Settle();
@@ -357,7 +357,7 @@ TEST_CASE("an id is remembered through the sender's next 1000 messages, also tho
 
 TEST_CASE("a copy that left the cache is read to be given again") {
   World world({.user_cache_messages = 4});
-  Device& alice = world.Join("alice", "a1");
+  TestDevice& alice = world.Join("alice", "a1");
   world.Settle();
   for (int i = 1; i <= 20; ++i) world.Send(alice, "bob", std::to_string(i), "x");
   world.Settle();
@@ -370,7 +370,7 @@ TEST_CASE("a copy that left the cache is read to be given again") {
 
 TEST_CASE("whose own sync waits for its message gets the outcome besides") {
   World world;
-  Device& script = world.Connect("alice", "s1");
+  TestDevice& script = world.Connect("alice", "s1");
   world.Publish(script, "ask/sync", R"({"rid":"w","wait":10})");
   world.Settle();
   world.Send(script, "bob", "1", "x");
@@ -382,7 +382,7 @@ TEST_CASE("whose own sync waits for its message gets the outcome besides") {
 
 TEST_CASE("a device that publishes before it subscribes, or the other way round, has an outcome") {
   World world;
-  Device& device = world.Connect("alice", "a1");
+  TestDevice& device = world.Connect("alice", "a1");
   // Nothing is read in between: all of it waits for the same read.
   SECTION("publishes first") {
     world.Send(device, "alice", "1", "x");
@@ -404,8 +404,8 @@ TEST_CASE("a device that publishes before it subscribes, or the other way round,
 
 TEST_CASE("a copy that is asked for again never overtakes what the device is still to get") {
   World world({.window = 3, .user_cache_messages = 2});
-  Device& phone = world.Join("alice", "a1");
-  Device& script = world.Connect("alice", "s1");
+  TestDevice& phone = world.Join("alice", "a1");
+  TestDevice& script = world.Connect("alice", "s1");
   world.Settle();
   world.Confirm(phone, 0);
   world.Settle();
@@ -427,7 +427,7 @@ TEST_CASE("a copy that is asked for again never overtakes what the device is sti
   }
   SECTION("while it catches up") {
     world.Restart();
-    Device& again = world.Join("alice", "a1");
+    TestDevice& again = world.Join("alice", "a1");
     world.Send(again, "bob", "8", "x");
     world.Settle();
     CHECK(SeqsOf(again.inbox) == "1-3");
@@ -438,7 +438,7 @@ TEST_CASE("a copy that is asked for again never overtakes what the device is sti
   }
   SECTION("before it is known from where it is served") {
     world.Restart();
-    Device& again = world.Connect("alice", "a1");
+    TestDevice& again = world.Connect("alice", "a1");
     world.Publish(again, "chat/bob", "x");
     world.Settle();
     again.answers.clear();
@@ -455,8 +455,8 @@ TEST_CASE("a copy that is asked for again never overtakes what the device is sti
 
 TEST_CASE("an author may edit and retract, anybody in the conversation may react") {
   World world;
-  Device& alice = world.Join("alice", "a1");
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   world.Send(alice, "bob", "m", "hi");
   world.Publish(alice, "chat/bob",
@@ -482,8 +482,8 @@ TEST_CASE("an author may edit and retract, anybody in the conversation may react
 
 TEST_CASE("references hold the numbers of the right side") {
   World world;
-  Device& alice = world.Join("alice", "a1");
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   world.Send(bob, "carol", "0", "so that numbers differ");
   world.Settle();
@@ -509,13 +509,13 @@ TEST_CASE("references hold the numbers of the right side") {
 
 TEST_CASE("nobody changes another's message, or one of another conversation") {
   World world;
-  Device& alice = world.Connect("alice", "s1");
-  Device& bob = world.Connect("bob", "s2");
-  Device& carol = world.Connect("carol", "s3");
+  TestDevice& alice = world.Connect("alice", "s1");
+  TestDevice& bob = world.Connect("bob", "s2");
+  TestDevice& carol = world.Connect("carol", "s3");
   world.Send(alice, "bob", "m", "hi");
   world.Settle();
   alice.answers.clear();
-  auto refused = [&](Device& who, const std::string& to, const std::string& payload) {
+  auto refused = [&](TestDevice& who, const std::string& to, const std::string& payload) {
     world.Publish(who, "chat/" + to, payload);
     world.Settle();
     auto answer = who.answers.back();
@@ -537,7 +537,7 @@ TEST_CASE("nobody changes another's message, or one of another conversation") {
 
 TEST_CASE("an edit can't be edited, nor a reaction reacted to") {
   World world;
-  Device& alice = world.Connect("alice", "s1");
+  TestDevice& alice = world.Connect("alice", "s1");
   world.Send(alice, "bob", "m", "hi");
   world.Publish(alice, "chat/bob",
                 R"({"id":"e","type":"edit","body":"ho","ref":{"from":"alice","id":"m"}})");
@@ -550,7 +550,7 @@ TEST_CASE("an edit can't be edited, nor a reaction reacted to") {
 
 TEST_CASE("a reply may name any message, also one that nobody knows") {
   World world;
-  Device& alice = world.Connect("alice", "s1");
+  TestDevice& alice = world.Connect("alice", "s1");
   world.Publish(alice, "chat/bob", R"({"id":"1","body":"so","ref":{"from":"zoe","id":"unknown"}})");
   world.Settle();
   CHECK(json::parse(alice.answers.at(0))["ok"] == true);
@@ -558,7 +558,7 @@ TEST_CASE("a reply may name any message, also one that nobody knows") {
 
 TEST_CASE("what follows an edit waits for it") {
   World world;
-  Device& alice = world.Join("alice", "a1");
+  TestDevice& alice = world.Join("alice", "a1");
   world.Settle();
   world.Send(alice, "bob", "m", "hi");
   world.Settle();
@@ -578,9 +578,9 @@ TEST_CASE("what follows an edit waits for it") {
 
 TEST_CASE("a user sends no more than its rate, with ten seconds of it at once") {
   World world({.user_rate = 2});
-  Device& alice = world.Connect("alice", "s1");
-  Device& more = world.Connect("alice", "s2");
-  Device& carol = world.Connect("carol", "s3");
+  TestDevice& alice = world.Connect("alice", "s1");
+  TestDevice& more = world.Connect("alice", "s2");
+  TestDevice& carol = world.Connect("carol", "s3");
   for (int i = 0; i < 15; ++i) {
     world.Publish(alice, "chat/bob", "x");
     world.Publish(more, "chat/bob", "x");
@@ -601,9 +601,9 @@ TEST_CASE("an API key's accounts share its rate and its daily quota") {
   World world;
   world.accounts.keys = {{"alice", KeyName("k")}, {"carol", KeyName("k")}, {"dave", KeyName("l")}};
   world.accounts.limits[KeyName("k")] = {.rate = 0, .quota = 3};
-  Device& alice = world.Connect("alice", "s1");
-  Device& carol = world.Connect("carol", "s2");
-  Device& dave = world.Connect("dave", "s3");
+  TestDevice& alice = world.Connect("alice", "s1");
+  TestDevice& carol = world.Connect("carol", "s2");
+  TestDevice& dave = world.Connect("dave", "s3");
   world.Send(alice, "bob", "1", "x");
   world.Send(carol, "bob", "1", "x");
   world.Settle();
@@ -628,8 +628,8 @@ TEST_CASE("an API key's rate holds for all its accounts together") {
   World world;
   world.accounts.keys = {{"alice", KeyName("k")}, {"carol", KeyName("k")}};
   world.accounts.limits[KeyName("k")] = {.rate = 4, .quota = 0};
-  Device& alice = world.Connect("alice", "s1");
-  Device& carol = world.Connect("carol", "s2");
+  TestDevice& alice = world.Connect("alice", "s1");
+  TestDevice& carol = world.Connect("carol", "s2");
   for (int i = 0; i < 3; ++i) {
     world.Publish(alice, "chat/bob", "x");
     world.Publish(carol, "chat/bob", "x");
@@ -643,14 +643,14 @@ TEST_CASE("what a key has used is recorded, and counts after a restart") {
   World world;
   world.accounts.keys["alice"] = KeyName("k");
   world.accounts.limits[KeyName("k")] = {.rate = 0, .quota = 3};
-  Device& alice = world.Connect("alice", "s1");
+  TestDevice& alice = world.Connect("alice", "s1");
   world.Publish(alice, "chat/bob", "x");
   world.Publish(alice, "chat/bob", "x");
   world.Settle();
   world.Tick(1000);
   CHECK(world.accounts.used[KeyName("k")].used == 2);
   world.Restart();
-  Device& again = world.Connect("alice", "s1");
+  TestDevice& again = world.Connect("alice", "s1");
   world.Publish(again, "chat/bob", "x");
   world.Publish(again, "chat/bob", "x");
   world.Settle();
@@ -661,8 +661,8 @@ TEST_CASE("what a key has used is recorded, and counts after a restart") {
 
 TEST_CASE("a sender has no more messages waiting for a read than it may") {
   World world({.parked_max = 3});
-  Device& alice = world.Connect("alice", "s1");
-  Device& carol = world.Connect("carol", "s2");
+  TestDevice& alice = world.Connect("alice", "s1");
+  TestDevice& carol = world.Connect("carol", "s2");
   for (int i = 0; i < 5; ++i) world.Send(alice, "bob", std::to_string(i), "x");
   world.Send(carol, "bob", "0", "x");
   world.Deliver();
@@ -683,9 +683,9 @@ TEST_CASE("a gateway sends as a user, with that user's rights, and the outcome i
   World world;
   world.accounts.keys["alice"] = KeyName("k");
   world.accounts.limits[KeyName("k")] = {.rate = 0, .quota = 1};
-  Device& gate = world.Connect("gate", "g1", true);
-  Device& alice = world.Join("alice", "a1");
-  Device& bob = world.Join("bob", "b1");
+  TestDevice& gate = world.Connect("gate", "g1", true);
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   world.Send(gate, "bob", "own", "I am gate");
   world.Publish(gate, "as/alice/chat/bob", R"({"id":"1","body":"hi"})");
@@ -706,8 +706,8 @@ TEST_CASE("a gateway sends as a user, with that user's rights, and the outcome i
 
 TEST_CASE("a gateway asks and confirms as a user") {
   World world;
-  Device& gate = world.Connect("gate", "g1", true);
-  Device& alice = world.Join("alice", "a1");
+  TestDevice& gate = world.Connect("gate", "g1", true);
+  TestDevice& alice = world.Join("alice", "a1");
   world.Settle();
   world.Send(alice, "bob", "1", "hi");
   world.Settle();
@@ -728,8 +728,8 @@ TEST_CASE("a gateway asks and confirms as a user") {
 
 TEST_CASE("nobody but a service account acts for others, and only for who is there") {
   World world;
-  Device& alice = world.Connect("alice", "s1");
-  Device& gate = world.Connect("gate", "g1", true);
+  TestDevice& alice = world.Connect("alice", "s1");
+  TestDevice& gate = world.Connect("gate", "g1", true);
   world.Publish(alice, "as/bob/chat/carol", "hi");
   world.Publish(gate, "as/nobody/chat/carol", "hi");
   world.Publish(gate, "as/bob/receipt/carol", R"({"read":1})");
@@ -746,7 +746,7 @@ TEST_CASE("nobody but a service account acts for others, and only for who is the
 
 TEST_CASE("whatever stands in a topic, the answer is JSON and goes where the client wants it") {
   World world;
-  Device& gate = world.Connect("gate", "g1", true);
+  TestDevice& gate = world.Connect("gate", "g1", true);
   for (const std::string topic :
        {R"(as/x"y\/chat/bob)", R"(as/bob/"x")", R"(as/bob/chat/"x")", R"(as/bob/ask/"x")"}) {
     Published published = world.PublishOf(gate, topic, "{}");

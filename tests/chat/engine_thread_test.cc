@@ -36,11 +36,13 @@ class HeldLog : public Log {
   }
   size_t backlog_bytes() const override { return backlog; }
   bool journal_ok() const override { return true; }
-  bool store_ok(const UserId&) const override { return true; }
-  Status WaitApplied(const UserId&, Lsn) override { return {}; }
-  Result<std::shared_ptr<const MessageStore>> store(const UserId& user) const override {
-    return std::shared_ptr<const MessageStore>(std::make_shared<ModelStore>(user));
+  bool store_ok(std::string_view) const override { return true; }
+  Status WaitApplied(std::string_view, Lsn) override { return {}; }
+  Result<std::shared_ptr<const MessageStore>> store(std::string_view owner) const override {
+    return std::shared_ptr<const MessageStore>(std::make_shared<ModelStore>(owner));
   }
+  bool roster_ok() const override { return true; }
+  Status WaitRoster(Lsn) override { return {}; }
   Status ReplayDeadLetters() override { return {}; }
   LogFigures figures() const override { return {}; }
   const std::string& epoch() const override { return epoch_; }
@@ -78,10 +80,10 @@ class HeldLog : public Log {
 class Running {
  public:
   explicit Running(const EngineThread::Options& options = {})
-      : thread_(options, &env_, &accounts_, &release) {
+      : thread_(options, &env_, &accounts_, &roster_, &topic_members_, &release) {
     accounts_.users = {"alice", "bob"};
     thread_.Start(&log);
-    thread_.PostAlways(Connected{1, UserId("alice"), DeviceId("a1"), KeyName(), false});
+    thread_.PostAlways(Connected{1, UserId("alice"), DeviceId("a1")});
   }
   // Alice and bob are in memory: a message needs no read from now on.
   void Warm() {
@@ -119,6 +121,8 @@ class Running {
  private:
   TestEnv env_;
   FakeAccounts accounts_;
+  FakeRoster roster_;
+  TopicMembers topic_members_;
   EngineThread thread_;
 };
 

@@ -1,8 +1,9 @@
 // A durable log in memory that commits, fails and applies when the test says so.
 //
-// Every user has a store of its own, which has applied no more than what somebody waited for: a
-// read that doesn't wait for what it must see sees an older log. "Waiting" commits what is queued
-// up to there, as the committer's thread would meanwhile.
+// Every user and every group has a store of its own, which has applied no more than what somebody
+// waited for: a read that doesn't wait for what it must see sees an older log. So with the roster,
+// where the test sets one. "Waiting" commits what is queued up to there, as the committer's thread
+// would meanwhile.
 #ifndef PARLEY_TESTS_CHAT_FAKE_LOG_H_
 #define PARLEY_TESTS_CHAT_FAKE_LOG_H_
 
@@ -12,7 +13,9 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -24,16 +27,15 @@ namespace parley {
 // The plain model of a store, as a store.
 class ModelStore : public MessageStore {
  public:
-  explicit ModelStore(const UserId& user) : model_({user}) {}
+  explicit ModelStore(std::string_view owner) : model_({std::string(owner)}) {}
 
   void ApplyOne(const Transaction& transaction) {
-    for (const Record& record : transaction.records) model_.Apply(record);
+    model_.Apply(transaction);
     applied_ = transaction.lsn;
   }
   const StoreModel& model() const { return model_; }
 
-  Status Apply(std::span<const Transaction* const> transactions,
-               const std::function<bool(const UserId&)>&) override {
+  Status Apply(std::span<const Transaction* const> transactions, const Mine&) override {
     for (const Transaction* transaction : transactions) ApplyOne(*transaction);
     return {};
   }
@@ -43,33 +45,25 @@ class ModelStore : public MessageStore {
   Result<LogPage> ReadLog(const UserId& user, const Page& page) const override {
     return StoreModel::PageOf(model_.Log(user), page);
   }
-  Result<LogPage> ReadConversation(const UserId& user, const UserId& peer,
+  Result<LogPage> ReadConversation(const UserId& user, const Conversation& with,
                                    const Page& page) const override {
-    return StoreModel::PageOf(model_.Conversation(user, peer), page);
+    return StoreModel::PageOf(model_.Conversation(user, with), page);
   }
   Result<std::vector<LogEntry>> ReadReferring(const UserId& user, Seq target) const override {
     return model_.Referring(user, target);
   }
   Result<std::vector<Conversation>> ReadConversations(const UserId& user, Seq before,
                                                       size_t limit) const override {
-    std::vector<Conversation> talks;
-    for (auto& [peer, last] : model_.Conversations(user, before, limit)) {
-      talks.push_back({peer, last});
-    }
-    return talks;
+    return model_.Conversations(user, before, limit);
   }
-  Result<uint64_t> CountUnread(const UserId& user, const UserId& peer, Seq read,
+  Result<uint64_t> CountUnread(const UserId& user, const Conversation& with, Seq read,
                                uint64_t max) const override {
-    return model_.Unread(user, peer, read, max);
+    return model_.Unread(user, with, read, max);
   }
   Result<std::vector<SentId>> ReadSent(const UserId& user, size_t limit) const override {
-    std::vector<SentId> sent;
-    for (const LogEntry& entry : model_.Sent(user, limit)) {
-      sent.push_back({entry.seq, entry.message.id, entry.message.content_hash});
-    }
-    return sent;
+    return model_.Sent(user, limit);
   }
-  Result<Seq> FindSent(const UserId& user, const std::string& id) const override {
+  Result<SentPlace> FindSent(const UserId& user, const std::string& id) const override {
     return model_.SentAs(user, id);
   }
   Result<PeerMarks> ReadPeerMarks(const UserId& user, const UserId& peer) const override {
@@ -82,6 +76,25 @@ class ModelStore : public MessageStore {
     }
     return devices;
   }
+  Result<Seq> ReadGroupTail(const GroupId& group) const override { return model_.GroupTail(group); }
+  Result<LogPage> ReadGroup(const GroupId& group, const Page& page) const override {
+    return StoreModel::PageOf(model_.GroupLog(group), page);
+  }
+  Result<std::vector<LogEntry>> ReadGroupReferring(const GroupId& group,
+                                                   Seq target) const override {
+    return model_.GroupReferring(group, target);
+  }
+  Result<uint64_t> CountGroupUnread(const GroupId& group, const UserId& user, Seq read,
+                                    uint64_t max) const override {
+    return model_.GroupUnread(group, user, read, max);
+  }
+  Result<std::vector<GroupMark>> ReadGroupMarks(const GroupId& group, const UserId& after,
+                                                size_t limit) const override {
+    return model_.GroupMarks(group, after, limit);
+  }
+  Result<GroupMark> ReadGroupMark(const GroupId& group, const UserId& user) const override {
+    return model_.MarkOf(group, user);
+  }
 
  private:
   StoreModel model_;
@@ -92,6 +105,8 @@ class FakeLog : public Log {
  public:
   // Called for each commit, as the listener's Committed.
   std::function<void(Lsn)> on_committed = [](Lsn) {};
+  // Applies what it is waited for with, from where it stands; lives as long as the log. Null: none.
+  Store* roster = nullptr;
 
   // What the test decides.
 
@@ -112,20 +127,16 @@ class FakeLog : public Log {
   }
   // The journal is stuck: what is queued is neither committed nor failed until it is unstuck.
   void SetStuck(bool stuck) { stuck_ = stuck; }
-  void SetDown(const UserId& user, bool down) {
-    if (down) {
-      down_.insert(user);
-    } else {
-      down_.erase(user);
-    }
+  // Of a user's or a group's store.
+  template <class Tag>
+  void SetDown(const Id<Tag>& owner, bool down) {
+    Set(&down_, owner.str(), down);
   }
-  // Reads of this user's store fail, without the log's noticing.
-  void SetUnreadable(const UserId& user, bool unreadable) {
-    if (unreadable) {
-      unreadable_.insert(user);
-    } else {
-      unreadable_.erase(user);
-    }
+  void SetRosterDown(bool down) { roster_down_ = down; }
+  // Reads of this owner's store fail, without the log's noticing.
+  template <class Tag>
+  void SetUnreadable(const Id<Tag>& owner, bool unreadable) {
+    Set(&unreadable_, owner.str(), unreadable);
   }
   // What a crash leaves, and the next start makes of it: what is committed is applied.
   void Crash() {
@@ -134,13 +145,19 @@ class FakeLog : public Log {
     stuck_ = false;
     next_lsn_ = committed().Next();
     recovered_ = committed();
+    ApplyToRoster(recovered_);
   }
   size_t queued() const { return queue_.size(); }
   bool failed() const { return failed_; }
   Lsn committed() const { return committed_.empty() ? Lsn() : committed_.back().lsn; }
   const std::vector<Transaction>& transactions() const { return committed_; }
-  // The store of `user` with all that is committed.
-  const ModelStore& Caught(const UserId& user) const { return *ApplyTo(user, committed()); }
+  // The store of the user or group with all that is committed.
+  template <class Tag>
+  const ModelStore& Caught(const Id<Tag>& owner) const {
+    return *ApplyTo(owner.str(), committed());
+  }
+  // The roster, likewise.
+  void CatchUpRoster() { ApplyToRoster(committed()); }
 
   // Log.
 
@@ -158,35 +175,71 @@ class FakeLog : public Log {
   }
   size_t backlog_bytes() const override { return 0; }
   bool journal_ok() const override { return !stuck_; }
-  bool store_ok(const UserId& user) const override { return !down_.contains(user); }
+  bool store_ok(std::string_view owner) const override { return !down_.contains(owner); }
 
-  Status WaitApplied(const UserId& user, Lsn lsn) override {
-    if (down_.contains(user)) return Status(Code::kUnavailable, "the store is down");
-    if (lsn > committed() && (failed_ || stuck_ || lsn >= next_lsn_)) {
-      return Status(Code::kUnavailable, "the journal doesn't have it");
-    }
-    while (committed() < lsn) Commit(1);
-    ApplyTo(user, lsn);
-    return {};
+  Status WaitApplied(std::string_view owner, Lsn lsn) override {
+    if (down_.contains(owner)) return Status(Code::kUnavailable, "the store is down");
+    Status status = WaitCommitted(lsn);
+    if (status.ok()) ApplyTo(owner, lsn);
+    return status;
   }
-  Result<std::shared_ptr<const MessageStore>> store(const UserId& user) const override {
-    if (down_.contains(user)) return Error(Code::kUnavailable, "the store is down");
-    if (unreadable_.contains(user)) return Error(Code::kIoError, "/disk: unreadable");
-    return std::shared_ptr<const MessageStore>(ApplyTo(user, Lsn()));
+  Result<std::shared_ptr<const MessageStore>> store(std::string_view owner) const override {
+    if (down_.contains(owner)) return Error(Code::kUnavailable, "the store is down");
+    if (unreadable_.contains(owner)) return Error(Code::kIoError, "/disk: unreadable");
+    return std::shared_ptr<const MessageStore>(ApplyTo(owner, Lsn()));
+  }
+  bool roster_ok() const override { return !roster_down_; }
+  Status WaitRoster(Lsn lsn) override {
+    if (roster_down_) return Status(Code::kUnavailable, "the roster is down");
+    Status status = WaitCommitted(lsn);
+    if (status.ok()) ApplyToRoster(lsn);
+    return status;
   }
   Status ReplayDeadLetters() override { return {}; }
   LogFigures figures() const override { return {}; }
   const std::string& epoch() const override { return epoch_; }
 
  private:
-  std::shared_ptr<ModelStore> ApplyTo(const UserId& user, Lsn lsn) const {
-    auto& store = stores_[user];
-    if (!store) store = std::make_shared<ModelStore>(user);
+  using Owners = std::set<std::string, std::less<>>;
+
+  static void Set(Owners* owners, const std::string& owner, bool in) {
+    if (in) {
+      owners->insert(owner);
+    } else {
+      owners->erase(owner);
+    }
+  }
+
+  Status WaitCommitted(Lsn lsn) {
+    if (lsn > committed() && (failed_ || stuck_ || lsn >= next_lsn_)) {
+      return Status(Code::kUnavailable, "the journal doesn't have it");
+    }
+    while (committed() < lsn) Commit(1);
+    return {};
+  }
+  std::shared_ptr<ModelStore> ApplyTo(std::string_view owner, Lsn lsn) const {
+    auto& store = stores_[std::string(owner)];
+    if (!store) store = std::make_shared<ModelStore>(owner);
     for (size_t i = store->Applied()->value(); i < committed_.size(); ++i) {
       if (committed_[i].lsn > std::max(lsn, recovered_)) break;
       store->ApplyOne(committed_[i]);
     }
     return store;
+  }
+  // As the writer does: only transactions that are the roster's.
+  void ApplyToRoster(Lsn lsn) {
+    if (roster == nullptr) return;
+    std::vector<const Transaction*> missing;
+    for (size_t i = roster->Applied()->value(); i < committed_.size(); ++i) {
+      if (committed_[i].lsn > lsn) break;
+      const auto& records = committed_[i].records;
+      if (std::any_of(records.begin(), records.end(), ConcernsRoster)) {
+        missing.push_back(&committed_[i]);
+      }
+    }
+    if (missing.empty()) return;
+    Status status = roster->Apply(missing, [](std::string_view) { return true; });
+    if (!status.ok()) throw std::logic_error(status.ToString());
   }
 
   std::deque<std::vector<Transaction>> queue_;
@@ -195,8 +248,9 @@ class FakeLog : public Log {
   Lsn recovered_;
   bool failed_ = false;
   bool stuck_ = false;
-  std::set<UserId> down_, unreadable_;
-  mutable std::map<UserId, std::shared_ptr<ModelStore>> stores_;
+  bool roster_down_ = false;
+  Owners down_, unreadable_;
+  mutable std::map<std::string, std::shared_ptr<ModelStore>> stores_;
   std::string epoch_ = "e1";
 };
 

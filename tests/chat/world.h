@@ -3,6 +3,7 @@
 #ifndef PARLEY_TESTS_CHAT_WORLD_H_
 #define PARLEY_TESTS_CHAT_WORLD_H_
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
@@ -15,6 +16,7 @@
 
 #include "chat/engine.h"
 #include "tests/chat/fake_log.h"
+#include "tests/chat/fake_roster.h"
 
 namespace parley {
 
@@ -53,6 +55,13 @@ class FakeAccounts : public Accounts {
   std::map<std::string, KeyName> keys;
   std::map<KeyName, KeyLimits> limits;
   std::map<KeyName, KeyUse> used;
+  std::set<KeyName> no_strangers;  // may write to accounts of these keys
+  std::map<std::string, std::map<std::string, int64_t>> seen;    // user → device → when
+  std::map<std::string, std::set<std::string>> removed_devices;  // of each user
+  std::map<std::string, std::string> names;
+  std::map<std::string, std::string> passwords;
+  size_t last_seen_reads = 0;
+  Status broken;  // what reads of the database say
 
   bool Exists(const UserId& user) const override { return users.contains(user.str()); }
   KeyName KeyOf(const UserId& user) const override {
@@ -68,6 +77,62 @@ class FakeAccounts : public Accounts {
     return found == used.end() ? KeyUse() : found->second;
   }
   void RecordUse(const KeyName& key, const KeyUse& use) override { used[key] = use; }
+  void RecordSeen(const UserId& user, const DeviceId& device, int64_t ts_ms) override {
+    seen[user.str()][device.str()] = ts_ms;
+  }
+  bool StrangersAllowed(const KeyName& key) const override { return !no_strangers.contains(key); }
+
+  Result<std::vector<Device>> Devices(const UserId& user) override {
+    if (!broken.ok()) return Error(broken);
+    std::vector<Device> devices;
+    for (const auto& [device, ts_ms] : seen[user.str()]) {
+      devices.push_back({DeviceId(device), ts_ms});
+    }
+    std::sort(devices.begin(), devices.end(),
+              [](const auto& a, const auto& b) { return a.last_seen_ms > b.last_seen_ms; });
+    return devices;
+  }
+  Status RemoveDevice(const UserId& user, const DeviceId& device) override {
+    if (!broken.ok()) return broken;
+    if (seen[user.str()].erase(device.str()) == 0) return {Code::kNotFound, "no such device"};
+    removed_devices[user.str()].insert(device.str());
+    return {};
+  }
+  Result<std::vector<int64_t>> LastSeen(const std::vector<UserId>& which) override {
+    if (!broken.ok()) return Error(broken);
+    ++last_seen_reads;
+    std::vector<int64_t> last;
+    for (const UserId& user : which) {
+      last.push_back(0);
+      for (const auto& [device, ts_ms] : seen[user.str()]) {
+        last.back() = std::max(last.back(), ts_ms);
+      }
+    }
+    return last;
+  }
+  Result<AccountInfo> Info(const UserId& user) override {
+    if (!broken.ok()) return Error(broken);
+    return AccountInfo{"user", KeyOf(user), names[user.str()], passwords.contains(user.str()),
+                       1750000000000};
+  }
+  Status SetName(const UserId& user, const std::string& name) override {
+    if (!broken.ok()) return broken;
+    names[user.str()] = name;
+    return {};
+  }
+  Status ChangePassword(const UserId& user, const std::string& old_password,
+                        const std::string& new_password) override {
+    if (!broken.ok()) return broken;
+    std::string& password = passwords[user.str()];
+    if (password != old_password) return {Code::kDenied, "the old password is wrong"};
+    password = new_password;
+    return {};
+  }
+  Result<std::string> IssueToken(const UserId& user, const DeviceId& device,
+                                 int64_t ttl_s) override {
+    if (!broken.ok()) return Error(broken);
+    return user.str() + "/" + device.str() + "/" + std::to_string(ttl_s);
+  }
 };
 
 // Jobs that run when the test says so, in any order; what they return comes back to the engine
@@ -92,14 +157,18 @@ class ManualReaders : public Readers {
 };
 
 // What a session got, as the broker would have published it.
-struct Device {
+struct TestDevice {
   SessionId session = 0;
   std::string user;
   std::string id;
   std::vector<std::string> inbox;
   std::vector<std::string> receipts;
+  std::vector<std::string> presence;
+  std::vector<std::string> typing;
+  std::vector<std::string> group;  // what came on group/<id>, all of them
   std::vector<std::string> answers;
-  std::vector<Effect> effects;  // all, in order
+  std::vector<Effect> effects;  // all to it alone, in order
+  bool closed = false;          // the engine wants its connection ended
 };
 
 class World {
@@ -122,36 +191,53 @@ class World {
 
   // What devices do. Each is a turn of its own; nothing is committed or read by it.
 
-  Device& Connect(const std::string& user, const std::string& device, bool service = false) {
-    Device& made = devices[++last_session_];
+  TestDevice& Connect(const std::string& user, const std::string& device, bool service = false) {
+    TestDevice& made = devices[++last_session_];
     made.session = last_session_;
     made.user = user;
     made.id = device;
-    Turn(Connected{made.session, UserId(user), DeviceId(device), KeyName(), service});
+    Turn(Connected{made.session, UserId(user), DeviceId(device), service});
     return made;
   }
   // Connected, and subscribed to inbox and receipts.
-  Device& Join(const std::string& user, const std::string& device) {
-    Device& made = Connect(user, device);
+  TestDevice& Join(const std::string& user, const std::string& device) {
+    TestDevice& made = Connect(user, device);
     Turn(Subscribed{made.session, Channel::kInbox});
     Turn(Subscribed{made.session, Channel::kReceipt});
     return made;
   }
-  void Leave(Device& device) {
+  // Connected, and subscribed to presence and typing.
+  TestDevice& Watch(const std::string& user, const std::string& device) {
+    TestDevice& made = Connect(user, device);
+    Turn(Subscribed{made.session, Channel::kPresence});
+    Turn(Subscribed{made.session, Channel::kTyping});
+    return made;
+  }
+  void Leave(TestDevice& device) {
     SessionId session = device.session;
     Turn(Disconnected{session});
     devices.erase(session);
   }
-  void Subscribe(const Device& device, Channel channel = Channel::kInbox) {
+  // Its connection breaks, and the broker finds a will on its user's presence.
+  void Lose(TestDevice& device) {
+    UserId user(device.user);
+    Leave(device);
+    Turn(Lost{user});
+  }
+  void SubscribeGroup(const TestDevice& device, const std::string& group, int8_t qos = 0) {
+    Turn(Subscribed{device.session, Channel::kGroup, GroupId(group), qos});
+  }
+  void Subscribe(const TestDevice& device, Channel channel = Channel::kInbox) {
     Turn(Subscribed{device.session, channel});
   }
-  void Unsubscribe(const Device& device, Channel channel = Channel::kInbox) {
+  void Unsubscribe(const TestDevice& device, Channel channel = Channel::kInbox) {
     Turn(Unsubscribed{device.session, channel});
   }
-  void Publish(const Device& device, const std::string& topic, const std::string& payload) {
+  void Publish(const TestDevice& device, const std::string& topic, const std::string& payload) {
     Turn(PublishOf(device, topic, payload));
   }
-  Published PublishOf(const Device& device, const std::string& topic, const std::string& payload) {
+  Published PublishOf(const TestDevice& device, const std::string& topic,
+                      const std::string& payload) {
     Published published;
     published.session = device.session;
     published.ts_ms = env.now_ms;
@@ -160,18 +246,19 @@ class World {
     return published;
   }
   // A message with an id and a string as its body.
-  void Send(const Device& device, const std::string& to, const std::string& id,
+  void Send(const TestDevice& device, const std::string& to, const std::string& id,
             const std::string& body) {
     Publish(device, "chat/" + to, R"({"id":")" + id + R"(","body":")" + body + R"("})");
   }
-  void Confirm(const Device& device, uint64_t delivered) {
+  void Confirm(const TestDevice& device, uint64_t delivered) {
     Publish(device, "receipt/" + device.user, "{\"delivered\":" + std::to_string(delivered) + "}");
   }
-  void ConfirmRead(const Device& device, uint64_t read) {
+  void ConfirmRead(const TestDevice& device, uint64_t read) {
     Publish(device, "receipt/" + device.user, "{\"read\":" + std::to_string(read) + "}");
   }
   // A request and its answer, everything settled.
-  nlohmann::json Ask(Device& device, const std::string& method, const std::string& members = "") {
+  nlohmann::json Ask(TestDevice& device, const std::string& method,
+                     const std::string& members = "") {
     Publish(device, "ask/" + method,
             "{\"rid\":\"q\"" + (members.empty() ? "" : "," + members) + "}");
     Settle();
@@ -191,6 +278,14 @@ class World {
     engine->Tick();
     engine->EndTurn();
   }
+  // Time passes as it does on the engine's thread, everything settled.
+  void Pass(int64_t ms) {
+    Settle();
+    for (; ms > 0; ms -= kTickMs) {
+      Tick(std::min(ms, kTickMs));
+      Settle();
+    }
+  }
 
   // What the machine does.
 
@@ -208,6 +303,10 @@ class World {
     std::vector<Effect> effects;
     release->Take(max, &effects);
     for (Effect& effect : effects) {
+      if (effect.fanout) {
+        ArriveAtAll(effect);
+        continue;
+      }
       auto device = devices.find(effect.session);
       if (device != devices.end()) Arrive(device->second, std::move(effect));
     }
@@ -233,29 +332,55 @@ class World {
   EngineOptions options;
   TestEnv env;
   FakeAccounts accounts;
+  FakeRoster roster;
+  TopicMembers topic_members;
   FakeLog log;
   ManualReaders readers;
   std::unique_ptr<Release> release;
   std::unique_ptr<Engine> engine;
-  std::map<SessionId, Device> devices;
+  std::map<SessionId, TestDevice> devices;
 
  private:
+  static constexpr int64_t kTickMs = 100;
+
   void Start() {
     release = std::make_unique<Release>([] {});
+    log.roster = &roster;
     log.on_committed = [this](Lsn last) { release->Committed(last); };
-    engine = std::make_unique<Engine>(options, &env, &log, &accounts, &readers, release.get());
+    (void)roster.ForEachTopicMember(
+        [this](const GroupId& group, const UserId& user) { topic_members.Add(group, user); });
+    engine = std::make_unique<Engine>(options, &env, &log, &accounts, &roster, &topic_members,
+                                      &readers, release.get());
   }
 
-  static void Arrive(Device& device, Effect effect) {
+  void ArriveAtAll(const Effect& effect) {
+    for (uint32_t i = effect.first; i < effect.end; ++i) {
+      auto device = devices.find(effect.fanout->to.at(i).session);
+      if (device == devices.end()) continue;
+      std::string payload;
+      AppendGroupMessage(*effect.rest, &payload);
+      device->second.group.push_back(payload);
+    }
+  }
+
+  static void Arrive(TestDevice& device, Effect effect) {
     if (effect.channel == Channel::kInbox) {
       std::string payload;
       AppendMessage(effect.seq, *effect.rest, &payload);
       device.inbox.push_back(payload);
+    } else if (effect.close) {
+      device.closed = true;
     } else if (!effect.payload.empty()) {
-      (effect.channel == Channel::kReceipt ? device.receipts : device.answers)
-          .push_back(effect.payload);
+      ListOf(device, effect.channel).push_back(effect.payload);
     }
     device.effects.push_back(std::move(effect));
+  }
+
+  static std::vector<std::string>& ListOf(TestDevice& device, Channel channel) {
+    if (channel == Channel::kReceipt) return device.receipts;
+    if (channel == Channel::kPresence) return device.presence;
+    if (channel == Channel::kTyping) return device.typing;
+    return device.answers;
   }
 
   SessionId last_session_ = 0;

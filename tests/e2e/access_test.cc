@@ -106,6 +106,15 @@ TEST_CASE("nobody publishes where only others may") {
       "Chat/" + victim,
       "receipt",
       "ask",
+      "group",
+      "group/",
+      "group/Not An Id",
+      "group/some/below",
+      "typing",
+      "typing/",
+      "typing/" + victim + "/below",
+      "typing/group/",
+      "typing/group/some/below",
       "anything/else",
       "$CONTROL/parley/v1",
       "$CONTROL/parley/v1/response",
@@ -248,6 +257,7 @@ TEST_CASE("a will reaches no inbox") {
   for (const std::string& topic :
        {scene.victim.inbox(), "receipt/" + victim, "presence/" + victim, "typing/" + victim,
         scene.victim.answers(), std::string("ask/sync"), std::string("$CONTROL/parley/v1"),
+        std::string("group/some"), std::string("typing/group/some"),
         "as/" + victim + "/chat/" + other.user()}) {
     CAPTURE(topic);
     DeviceOptions options{.name = "dying", .version = version};

@@ -90,6 +90,51 @@ std::string Device::Send(const std::string& peer, std::string_view payload, cons
   return NextWhere(outcome, "outcome of a message to " + peer).payload;
 }
 
+Json Device::SayIn(const std::string& group, const Json& body) {
+  const std::string id = FreshId();
+  const std::string got = SendIn(group, Json{{"id", id}, {"body", body}}.dump(), id);
+  Json outcome = Json::parse(got);
+  if (!outcome.contains("gseq")) throw MqttError(user_ + " can't write in " + group + ": " + got);
+  return outcome;
+}
+
+std::string Device::SendIn(const std::string& group, std::string_view payload,
+                           const std::string& id, const MqttPublish& options) {
+  const std::string topic = "group/" + group;
+  Publish(topic, payload, options);
+  const auto outcome = [&](const MqttMessage& message) {
+    const Json object = Parsed(message.payload);
+    if (message.topic == answers()) return Has(object, "topic", topic);
+    return (message.topic == topic || message.topic == inbox()) && Has(object, "group", group) &&
+           Has(object, "from", user_) && (id.empty() || Has(object, "id", id));
+  };
+  return NextWhere(outcome, "outcome of a message to group " + group).payload;
+}
+
+std::string Device::ReceiveTextIn(const std::string& group) {
+  const auto in = [&](const MqttMessage& message) {
+    return (message.topic == inbox() || message.topic == "group/" + group) &&
+           Has(Parsed(message.payload), "group", group);
+  };
+  return NextWhere(in, "message in group " + group).payload;
+}
+
+Json Device::ReceiveIn(const std::string& group) {
+  for (;;) {
+    Json message = Json::parse(ReceiveTextIn(group));
+    if (message["type"] != "system") return message;
+  }
+}
+
+Json Device::AwaitEvent(const std::string& group, const std::string& event) {
+  const auto tells = [&](const MqttMessage& message) {
+    const Json object = Parsed(message.payload);
+    return Has(object, "group", group) && Has(object, "type", "system") &&
+           Has(object.value("body", Json()), "event", event);
+  };
+  return Json::parse(NextWhere(tells, "'" + event + "' in group " + group).payload);
+}
+
 std::string Device::ReceiveText() { return Next(inbox()).payload; }
 
 Json Device::ReceiveFrom(const std::string& sender) {

@@ -58,6 +58,15 @@ class Device : public MqttClient {
   // may be on its way here.
   std::string Send(const std::string& peer, std::string_view payload, const std::string& id,
                    const MqttPublish& options = {});
+  // The same to a group. The own copy comes where the group's messages come: here or on group/<id>.
+  Json SayIn(const std::string& group, const Json& body);
+  std::string SendIn(const std::string& group, std::string_view payload, const std::string& id,
+                     const MqttPublish& options = {});
+  // The next message of a group, wherever it comes, and the next that isn't a system message.
+  std::string ReceiveTextIn(const std::string& group);
+  Json ReceiveIn(const std::string& group);
+  // The next system message of a group that tells of `event`.
+  Json AwaitEvent(const std::string& group, const std::string& event);
   // The next message in the inbox, as text and parsed.
   std::string ReceiveText();
   Json Receive() { return Json::parse(ReceiveText()); }

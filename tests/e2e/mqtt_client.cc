@@ -34,6 +34,7 @@ constexpr int kResponseTopic = 0x08;
 constexpr int kCorrelationData = 0x09;
 constexpr int kSessionExpiry = 0x11;
 constexpr int kAssignedClientId = 0x12;
+constexpr int kWillDelay = 0x18;
 constexpr int kReceiveMaximum = 0x21;
 
 constexpr int kNoAck = -1;
@@ -165,6 +166,15 @@ std::string ConnectProperties(const MqttConnect& options) {
   return properties;
 }
 
+std::string WillProperties(const MqttWill& will) {
+  std::string properties;
+  if (will.delay_s > 0) {
+    properties.push_back(kWillDelay);
+    PutU32(&properties, will.delay_s);
+  }
+  return properties;
+}
+
 std::string ConnectBody(const MqttConnect& options) {
   std::string body;
   PutString(&body, "MQTT");
@@ -178,7 +188,7 @@ std::string ConnectBody(const MqttConnect& options) {
   if (options.version == 5) PutProperties(&body, ConnectProperties(options));
   PutString(&body, options.client_id);
   if (options.will) {
-    if (options.version == 5) PutProperties(&body, "");
+    if (options.version == 5) PutProperties(&body, WillProperties(*options.will));
     PutString(&body, options.will->topic);
     PutString(&body, options.will->payload);
   }

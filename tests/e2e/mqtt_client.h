@@ -38,6 +38,7 @@ struct MqttWill {
   std::string payload = {};
   int qos = 0;
   bool retain = false;
+  uint32_t delay_s = 0;  // MQTT 5
 };
 
 struct MqttConnect {

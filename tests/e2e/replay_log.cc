@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <sstream>
 #include <stdexcept>
 #include <utility>
 
@@ -67,15 +69,100 @@ class Nicks {
   std::map<std::string, std::string> by_lower_;
 };
 
+template <typename Line>
+void ForEachLine(std::string_view log, const Line& visit) {
+  while (!log.empty()) {
+    const size_t end = std::min(log.find('\n'), log.size());
+    visit(log.substr(0, end));
+    log.remove_prefix(std::min(end + 1, log.size()));
+  }
+}
+
+std::string ReadWhole(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) throw std::runtime_error("can't read " + path.string());
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+std::vector<std::string> Words(std::string_view line) {
+  std::istringstream in{std::string(line)};
+  return {std::istream_iterator<std::string>(in), {}};
+}
+
+// Who is who in a room.
+class Room {
+ public:
+  void Take(std::string_view line) {
+    if (auto said = ParseLine(line)) {
+      Happens(RoomEvent::Kind::kSays, Present(said->from), std::move(said->text));
+    } else if (line.starts_with("=== ")) {
+      TakeNotice(Words(line));
+    }
+  }
+  RoomLog Done() { return std::move(log_); }
+
+ private:
+  void TakeNotice(const std::vector<std::string>& words) {
+    using namespace std::string_literals;
+    const bool moves = words.size() >= 6 && words[2].starts_with('[') && words[2].ends_with(']') &&
+                       words[3] == "has" && words[5].starts_with('#');
+    if (moves && words[4] == "joined") {
+      Joins(words[1]);
+    } else if (moves && words[4] == "left") {
+      const size_t person = Present(words[1]);
+      Happens(RoomEvent::Kind::kLeaves, person);
+      in_[person] = false;
+    } else if (words.size() == 7 && std::vector(words.begin() + 2, words.begin() + 6) ==
+                                        std::vector{"is"s, "now"s, "known"s, "as"s}) {
+      const size_t person = Present(words[1]);
+      bearers_.erase(words[1]);
+      bearers_[words[6]] = person;
+      Happens(RoomEvent::Kind::kIsRenamed, person, words[6]);
+    }
+  }
+
+  void Joins(const std::string& nick) {
+    const auto known = bearers_.find(nick);
+    if (known != bearers_.end() && in_[known->second]) {
+      return Happens(RoomEvent::Kind::kReturns, known->second);
+    }
+    const size_t person = known != bearers_.end() ? known->second : NewPerson(nick, false);
+    in_[person] = true;
+    Happens(RoomEvent::Kind::kJoins, person);
+  }
+
+  // The person of that nick, who is in the room, however it got there.
+  size_t Present(const std::string& nick) {
+    const auto known = bearers_.find(nick);
+    if (known == bearers_.end()) return NewPerson(nick, true);
+    if (!in_[known->second]) Joins(nick);
+    return known->second;
+  }
+
+  size_t NewPerson(const std::string& nick, bool from_start) {
+    const int n = ++bearer_counts_[nick];
+    log_.people.push_back({n == 1 ? nick : nick + " " + std::to_string(n), from_start});
+    in_.push_back(from_start);
+    return bearers_[nick] = in_.size() - 1;
+  }
+
+  void Happens(RoomEvent::Kind kind, size_t person, std::string text = "") {
+    log_.events.push_back({kind, person, std::move(text)});
+  }
+
+  RoomLog log_;
+  std::vector<bool> in_;                   // by person
+  std::map<std::string, size_t> bearers_;  // of the nicks, now
+  std::map<std::string, int> bearer_counts_;
+};
+
 }  // namespace
 
 std::vector<ReplayLine> ParseReplayLog(std::string_view log) {
   std::vector<ReplayLine> lines;
-  while (!log.empty()) {
-    const size_t end = std::min(log.find('\n'), log.size());
-    if (auto line = ParseLine(log.substr(0, end))) lines.push_back(std::move(*line));
-    log.remove_prefix(std::min(end + 1, log.size()));
-  }
+  ForEachLine(log, [&](std::string_view text) {
+    if (auto line = ParseLine(text)) lines.push_back(std::move(*line));
+  });
   const Nicks nicks(lines);
   std::string last, before_last;  // the last speaker, and the last one who isn't that one
   for (ReplayLine& line : lines) {
@@ -87,10 +174,27 @@ std::vector<ReplayLine> ParseReplayLog(std::string_view log) {
 }
 
 std::vector<ReplayLine> ReadReplayLog(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw std::runtime_error("can't read " + path.string());
-  const std::string log{std::istreambuf_iterator<char>(in), {}};
-  return ParseReplayLog(log);
+  return ParseReplayLog(ReadWhole(path));
+}
+
+RoomLog ParseRoomLog(std::string_view log) {
+  Room room;
+  ForEachLine(log, [&](std::string_view line) { room.Take(line); });
+  return room.Done();
+}
+
+RoomLog ReadRoomLog(const std::filesystem::path& path) { return ParseRoomLog(ReadWhole(path)); }
+
+std::vector<std::filesystem::path> ReplayLogFiles() {
+  std::vector<std::filesystem::path> files;
+  const char* folder = getenv("PARLEY_REPLAY_LOGS");
+  if (folder == nullptr || *folder == '\0') return files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().string().ends_with(".raw.txt")) files.push_back(entry.path());
+  }
+  if (files.empty()) throw std::runtime_error(std::string("no logs in ") + folder);
+  std::sort(files.begin(), files.end());
+  return files;
 }
 
 const std::string& NickIds::IdOf(const std::string& nick) {

@@ -7,7 +7,6 @@
 // text, the others as objects; every other user's devices speak MQTT 5.
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <deque>
 #include <filesystem>
 #include <iostream>
@@ -25,6 +24,7 @@
 #include "tests/e2e/device.h"
 #include "tests/e2e/paho_device.h"
 #include "tests/e2e/replay_log.h"
+#include "tests/e2e/replay_pages.h"
 #include "tests/e2e/replay_relay.h"
 
 namespace parley::e2e {
@@ -316,77 +316,6 @@ class Session {
   static inline uint64_t sent_ = 0;
 };
 
-// The objects of an answer's `messages`, byte for byte.
-std::vector<std::string> RawMessages(const std::string& answer) {
-  constexpr std::string_view kHead = "\"messages\":[";
-  size_t at = answer.find(kHead);
-  REQUIRE(at != answer.npos);
-  at += kHead.size();
-  std::vector<std::string> messages;
-  size_t begin = 0;
-  int depth = 0;
-  bool quoted = false;
-  for (; depth > 0 || answer.at(at) != ']'; ++at) {
-    const char c = answer[at];
-    if (quoted) {
-      if (c == '\\') ++at;
-      if (c == '"') quoted = false;
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '{' || c == '[') {
-      if (depth++ == 0) begin = at;
-    } else if (c == '}' || c == ']') {
-      if (--depth == 0) messages.push_back(answer.substr(begin, at + 1 - begin));
-    }
-  }
-  return messages;
-}
-
-// Everything that `method` has to tell, page by page, `ask` being the request's other members.
-// `number` is the member that pages go by: "after" reads forwards, "before" backwards.
-class Pages {
- public:
-  Pages(PahoDevice* device, std::string method, std::string ask, std::string number, int limit)
-      : device_(device),
-        method_(std::move(method)),
-        ask_(std::move(ask)),
-        number_(std::move(number)),
-        limit_(limit) {
-    AskAfter(number_ == "after" ? "0" : "");
-  }
-
-  // The messages in ascending order.
-  std::vector<std::string> All() {
-    for (;;) {
-      const std::string answer = device_->AwaitAnswer(rid_);
-      INFO(method_ << ' ' << ask_ << " by " << device_->options().user << " answers " << answer);
-      const Json parsed = Json::parse(answer);
-      REQUIRE(parsed["ok"] == true);
-      for (std::string& message : RawMessages(answer)) messages_.push_back(std::move(message));
-      if (!parsed["more"].get<bool>()) break;
-      REQUIRE(!parsed["messages"].empty());
-      AskAfter(std::to_string(parsed["messages"].back()["seq"].get<uint64_t>()));
-    }
-    if (number_ == "before") std::reverse(messages_.begin(), messages_.end());
-    return std::move(messages_);
-  }
-
- private:
-  void AskAfter(const std::string& number) {
-    std::string members = ask_ + "\"limit\":" + std::to_string(limit_);
-    if (!number.empty()) members += ",\"" + number_ + "\":" + number;
-    rid_ = device_->StartAsk(method_, members);
-  }
-
-  PahoDevice* device_;
-  const std::string method_;
-  const std::string ask_;
-  const std::string number_;
-  const int limit_;
-  std::string rid_;
-  std::vector<std::string> messages_;
-};
-
 // One person's log as asked for, compared with what the devices saw and with what was sent.
 class Comparison {
  public:
@@ -399,7 +328,7 @@ class Comparison {
   void StartLogin() { device_.StartLogin(); }
   void Ask() {
     device_.AwaitLogin();
-    pages_.emplace(&device_, "sync", "", "after", 700);
+    pages_.emplace(&device_, "sync", "", "after", 700, "seq");
   }
 
   void CompareSync() {
@@ -459,7 +388,7 @@ class Comparison {
     for (const auto& [peer, messages] : by_peer_) {
       const char* direction = histories_.size() % 2 == 0 ? "after" : "before";
       histories_.emplace_back(
-          peer, Pages(&device_, "history", "\"with\":\"" + peer + "\",", direction, 50));
+          peer, Pages(&device_, "history", "\"with\":\"" + peer + "\",", direction, 50, "seq"));
     }
   }
 
@@ -490,18 +419,10 @@ void Compare(const Broker& broker, People* people) {
 }
 
 std::vector<std::vector<ReplayLine>> Logs() {
-  const char* folder = getenv("PARLEY_REPLAY_LOGS");
-  if (folder == nullptr || *folder == '\0') {
-    return {ReadReplayLog(PARLEY_REPLAY_SAMPLE)};
-  }
-  std::vector<fs::path> paths;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().string().ends_with(".raw.txt")) paths.push_back(entry.path());
-  }
-  std::sort(paths.begin(), paths.end());
+  std::vector<fs::path> files = ReplayLogFiles();
+  if (files.empty()) files.push_back(PARLEY_REPLAY_SAMPLE);
   std::vector<std::vector<ReplayLine>> logs;
-  for (const fs::path& path : paths) logs.push_back(ReadReplayLog(path));
-  REQUIRE(!logs.empty());
+  for (const fs::path& file : files) logs.push_back(ReadReplayLog(file));
   return logs;
 }
 

@@ -12,13 +12,17 @@ const Who kGateway{UserId("gate"), DeviceId("gate:1"), Role::kService};
 const Who kAdmin{UserId("root"), DeviceId("root:1"), Role::kAdmin};
 
 TEST_CASE("who may publish to what") {
-  const std::vector<std::string> everybody = {"chat/bob", "chat/alice", "chat/1001", "ask/sync"};
+  const std::vector<std::string> everybody = {
+      "chat/bob",   "chat/alice",   "chat/1001",    "group/ubuntu",        "group/1",
+      "typing/bob", "typing/alice", "typing/group", "typing/group/ubuntu", "typing/group/group",
+      "ask/sync"};
   for (const std::string& topic : everybody) {
     CAPTURE(topic);
     for (const Who& who : {kAlice, kGateway, kAdmin}) CHECK(MayPublish(who, topic).has_value());
   }
   CHECK(*MayPublish(kAlice, "receipt/alice") == PublishKind::kCommand);
-  CHECK(*MayPublish(kAlice, "presence/alice") == PublishKind::kConsumed);
+  CHECK(*MayPublish(kAlice, "presence/alice") == PublishKind::kCommand);
+  CHECK(*MayPublish(kGateway, "as/bob/group/ubuntu") == PublishKind::kCommand);
   CHECK(*MayPublish(kGateway, "as/bob/chat/carol") == PublishKind::kCommand);
   CHECK(*MayPublish(kAdmin, "$CONTROL/parley/v1") == PublishKind::kControl);
 }
@@ -35,9 +39,19 @@ TEST_CASE("what nobody, or only others, may publish to") {
                                            "receipt/",
                                            "presence/bob",
                                            "answer/alice:phone",
-                                           "group/ubuntu",
-                                           "typing/group/ubuntu",
+                                           "group/",
+                                           "group",
+                                           "group/Ubuntu",
+                                           "group/ubuntu/x",
+                                           "typing/",
+                                           "typing/Bob",
+                                           "typing/bob/x",
+                                           "typing/group/",
+                                           "typing/group/Ubuntu",
+                                           "typing/group/ubuntu/x",
+                                           "presence/",
                                            "as/bob/chat/carol",
+                                           "as/bob/group/ubuntu",
                                            "push/done",
                                            "$SYS/x",
                                            "$CONTROL/parley/v1",
@@ -76,6 +90,39 @@ TEST_CASE("who may subscribe to what") {
   }
 }
 
+TEST_CASE("a subscription to a group names the group, whose members the caller knows") {
+  for (const Who& who : {kAlice, kGateway, kAdmin}) {
+    const auto subscription = MaySubscribe(who, "group/ubuntu");
+    REQUIRE(subscription);
+    CHECK_FALSE(subscription->admin);
+    CHECK(subscription->channel == Channel::kGroup);
+    CHECK(subscription->group == GroupId("ubuntu"));
+  }
+}
+
+TEST_CASE("a user named group has a typing topic like any other") {
+  const Who group{UserId("group"), DeviceId("group:1"), Role::kUser};
+  const auto subscription = MaySubscribe(group, "typing/group");
+  REQUIRE(subscription);
+  CHECK(subscription->channel == Channel::kTyping);
+  CHECK_FALSE(MaySubscribe(group, "typing/group/ubuntu"));
+}
+
+TEST_CASE("a presence topic tells its one user's") {
+  CHECK(PresenceOf("presence/alice") == "alice");
+  CHECK(PresenceOf("presence/") == "");
+  CHECK(PresenceOf("chat/alice") == "");
+  CHECK(PresenceOf("presence/alice/x") == "alice/x");  // nobody's id
+}
+
+TEST_CASE("typing alone may be lost") {
+  CHECK(Transient("typing/bob"));
+  CHECK(Transient("typing/group/ubuntu"));
+  for (const std::string topic : {"chat/bob", "group/ubuntu", "receipt/alice", "presence/alice"}) {
+    CHECK_FALSE(Transient(topic));
+  }
+}
+
 TEST_CASE("what nobody may subscribe to") {
   const std::vector<std::string> filters = {"#",
                                             "+/alice",
@@ -86,7 +133,19 @@ TEST_CASE("what nobody may subscribe to") {
                                             "chat",
                                             "receipt/bob",
                                             "ask/sync",
-                                            "group/ubuntu",
+                                            "group",
+                                            "group/",
+                                            "group/#",
+                                            "group/+",
+                                            "group/Ubuntu",
+                                            "group/ubuntu/#",
+                                            "group/ubuntu/x",
+                                            "presence/bob",
+                                            "presence/alice/#",
+                                            "typing/bob",
+                                            "typing/group",
+                                            "typing/group/ubuntu",
+                                            "$share/g/group/ubuntu",
                                             "answer/#",
                                             "answer/bob:phone",
                                             "answer/alice:phone2",

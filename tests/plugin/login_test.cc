@@ -56,7 +56,12 @@ class GateFixture {
 
   LoginResult Check(std::string_view user, std::string_view password,
                     std::string_view address = kHome, bool may_pend = true) {
-    return gate_->Check(user, password, address, may_pend);
+    return gate_->Check(user, "device", password, address, may_pend);
+  }
+  // Of a device with a client id of its own.
+  LoginResult CheckDevice(std::string_view user, std::string_view client_id,
+                          std::string_view password) {
+    return gate_->Check(user, client_id, password, kHome);
   }
 
   // Waits until that many verdicts have come.
@@ -204,6 +209,38 @@ TEST_CASE("a new password voids the tokens that were issued before it") {
   REQUIRE(fixture.directory()->SetPassword(UserId("alice"), std::nullopt).ok());
   CheckRefused(fixture.Check("alice", before), LoginRefusal::kBadToken);
   CHECK(fixture.Check("alice", fixture.Token("alice")).kind == Kind::kAccepted);
+}
+
+TEST_CASE("a token that was issued for a device is good for that one alone") {
+  GateFixture fixture;
+  std::string token = fixture.credentials().IssueToken("alice", 60, false, "alice:phone");
+  CHECK(fixture.CheckDevice("alice", "alice:phone", token).kind == Kind::kAccepted);
+  CheckRefused(fixture.CheckDevice("alice", "alice:pc", token), LoginRefusal::kBadToken);
+  CheckRefused(fixture.CheckDevice("alice", "", token), LoginRefusal::kBadToken);
+}
+
+TEST_CASE("a removed device's tokens are refused there, later ones and other devices are not") {
+  GateFixture fixture;
+  UserId alice("alice");
+  fixture.Add("bob", "builder");
+  std::vector<DeviceSeen> seen = {{alice, {DeviceId("phone"), 1}},
+                                  {UserId("bob"), {DeviceId("phone"), 1}}};
+  REQUIRE(fixture.directory()->TouchDevices(seen).ok());
+  std::string any = fixture.Token("alice");
+  std::string its_own = fixture.credentials().IssueToken("alice", 60, false, "phone");
+  std::string bobs = fixture.Token("bob");
+  fixture.env().Advance(1);
+  REQUIRE(fixture.directory()->RemoveDevice(alice, DeviceId("phone")).ok());
+  CheckRefused(fixture.CheckDevice("alice", "phone", any), LoginRefusal::kBadToken);
+  CheckRefused(fixture.CheckDevice("alice", "phone", its_own), LoginRefusal::kBadToken);
+  CheckRefused(fixture.CheckDevice("alice", "pc", its_own), LoginRefusal::kBadToken);
+  CHECK(fixture.CheckDevice("alice", "pc", any).kind == Kind::kAccepted);
+  CHECK(fixture.CheckDevice("bob", "phone", bobs).kind == Kind::kAccepted);
+  CHECK(fixture.CheckDevice("alice", "phone", fixture.Token("alice")).kind == Kind::kAccepted);
+  // It was there again: what was void stays void.
+  seen = {{alice, {DeviceId("phone"), fixture.env().NowMs() + 1}}};
+  REQUIRE(fixture.directory()->TouchDevices(seen).ok());
+  CheckRefused(fixture.CheckDevice("alice", "phone", any), LoginRefusal::kBadToken);
 }
 
 TEST_CASE("parleyctl logs in with a token that says admin, and with nothing else") {

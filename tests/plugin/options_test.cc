@@ -45,6 +45,16 @@ TEST_CASE("what an option's default says is what holds without it") {
   CHECK(none->log.stores == 4);
   CHECK(none->log.durability == Durability::kCommit);
   CHECK(none->login.wait_ms == 4);
+  const EngineOptions& engine = none->engine.engine;
+  CHECK(engine.inbox_members_max == 256);
+  CHECK(engine.topic_members_max == 100'000);
+  CHECK(engine.receipt_members_max == 64);
+  CHECK(engine.groups_max == 1000);
+  CHECK(engine.contacts_max == 5000);
+  CHECK(engine.presence_delay_ms == 3000);
+  CHECK(engine.presence_grace_ms == 10'000);
+  CHECK(engine.presence_batch_ms == 1000);
+  CHECK(engine.typing_rate == 5);
 }
 
 TEST_CASE("an unknown option is refused by its name") {
@@ -64,13 +74,27 @@ TEST_CASE("a bad value is refused with what the option takes") {
                      {"durability", "interval x"},
                      {"data_dir", "relative"},
                      {"wake", "poll"},
-                     {"login_wait_ms", "6"}};
+                     {"login_wait_ms", "6"},
+                     {"inbox_members_max", "0"},
+                     {"topic_members_max", "many"},
+                     {"presence_batch_ms", "0"},
+                     {"presence_grace_ms", "10s"},
+                     {"typing_rate", "0.5"}};
   for (const auto& option : bad) {
     CAPTURE(option.first, option.second);
     const auto options = ParseOptions(Given{option});
     REQUIRE_FALSE(options);
     CHECK(options.error().message().find("plugin_opt_" + option.first + " takes") == 0);
   }
+}
+
+TEST_CASE("presence can be as quick as a test needs it") {
+  const auto options = ParseOptions(
+      Given{{"presence_delay_ms", "0"}, {"presence_grace_ms", "0"}, {"presence_batch_ms", "10"}});
+  REQUIRE(options);
+  CHECK(options->engine.engine.presence_delay_ms == 0);
+  CHECK(options->engine.engine.presence_grace_ms == 0);
+  CHECK(options->engine.engine.presence_batch_ms == 10);
 }
 
 TEST_CASE("durability takes its three forms") {

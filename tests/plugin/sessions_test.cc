@@ -53,36 +53,130 @@ TEST_CASE("in a takeover the old session's end leaves the new one alone") {
 
 TEST_CASE("a lasting session's subscriptions return with it, to its user alone") {
   Sessions sessions(60);
-  AddLasting(&sessions, Pointer(1), Of("alice", "tablet")).qos[kInbox] = 1;
+  AddLasting(&sessions, Pointer(1), Of("alice", "tablet")).to.qos[kInbox] = 1;
   sessions.Remove(Pointer(1), kNow);
   CHECK(sessions.HeldByOther("tablet", UserId("bob"), kNow));
   CHECK_FALSE(sessions.HeldByOther("tablet", UserId("alice"), kNow));
-  CHECK(sessions.Add(Pointer(2), Of("alice", "tablet"), true, kNow).qos[kInbox] == 1);
+  CHECK(sessions.Add(Pointer(2), Of("alice", "tablet"), true, kNow).to.qos[kInbox] == 1);
 }
 
 TEST_CASE("a clean start, or the time that they are kept, ends remembered subscriptions") {
   Sessions sessions(60);
-  AddLasting(&sessions, Pointer(1), Of("alice", "tablet")).qos[kInbox] = 1;
+  AddLasting(&sessions, Pointer(1), Of("alice", "tablet")).to.qos[kInbox] = 1;
   sessions.Remove(Pointer(1), kNow);
   SECTION("a clean start") {
-    CHECK(sessions.Add(Pointer(2), Of("alice", "tablet"), false, kNow).qos[kInbox] ==
+    CHECK(sessions.Add(Pointer(2), Of("alice", "tablet"), false, kNow).to.qos[kInbox] ==
           kNotSubscribed);
     sessions.Remove(Pointer(2), kNow);
-    CHECK(sessions.Add(Pointer(3), Of("alice", "tablet"), true, kNow).qos[kInbox] ==
+    CHECK(sessions.Add(Pointer(3), Of("alice", "tablet"), true, kNow).to.qos[kInbox] ==
           kNotSubscribed);
   }
   SECTION("time") {
     CHECK_FALSE(sessions.HeldByOther("tablet", UserId("bob"), kNow + 60));
     sessions.Expire(kNow + 60);
-    CHECK(sessions.Add(Pointer(2), Of("alice", "tablet"), true, kNow + 60).qos[kInbox] ==
+    CHECK(sessions.Add(Pointer(2), Of("alice", "tablet"), true, kNow + 60).to.qos[kInbox] ==
           kNotSubscribed);
   }
 }
 
 TEST_CASE("a takeover of a lasting session keeps its subscriptions") {
   Sessions sessions(60);
-  AddLasting(&sessions, Pointer(1), Of("alice", "tablet")).qos[kInbox] = 1;
-  CHECK(sessions.Add(Pointer(2), Of("alice", "tablet"), true, kNow).qos[kInbox] == 1);
+  AddLasting(&sessions, Pointer(1), Of("alice", "tablet")).to.qos[kInbox] = 1;
+  CHECK(sessions.Add(Pointer(2), Of("alice", "tablet"), true, kNow).to.qos[kInbox] == 1);
+}
+
+TEST_CASE("what a device is subscribed to returns with its groups") {
+  Sessions sessions(60);
+  const GroupId ubuntu("ubuntu");
+  Session& first = AddLasting(&sessions, Pointer(1), Of("alice", "tablet"));
+  CHECK(first.to.groups == nullptr);
+  CHECK(first.to.AddGroup(ubuntu, 0));
+  CHECK(first.to.AddGroup(ubuntu, 1));
+  CHECK(first.to.AddGroup(GroupId("debian"), 2));
+  SECTION("after an end") { sessions.Remove(Pointer(1), kNow); }
+  SECTION("in a takeover") {}
+  const Session& again = sessions.Add(Pointer(2), Of("alice", "tablet"), true, kNow);
+  REQUIRE(again.to.groups);
+  REQUIRE(again.to.groups->size() == 2);
+  CHECK(again.to.groups->at(0).group == GroupId("debian"));
+  CHECK(again.to.groups->at(0).qos == 2);
+  CHECK(again.to.groups->at(1).group == ubuntu);
+  CHECK(again.to.groups->at(1).qos == 1);
+}
+
+TEST_CASE("a device leaves the groups that it was subscribed to, and no others") {
+  Subscriptions to;
+  CHECK_FALSE(to.RemoveGroup(GroupId("a")));
+  for (const char* group : {"b", "c", "a"}) CHECK(to.AddGroup(GroupId(group), 1));
+  CHECK_FALSE(to.RemoveGroup(GroupId("d")));
+  CHECK(to.RemoveGroup(GroupId("b")));
+  CHECK_FALSE(to.RemoveGroup(GroupId("b")));
+  CHECK(to.Any());
+  CHECK(to.RemoveGroup(GroupId("a")));
+  CHECK(to.RemoveGroup(GroupId("c")));
+  CHECK(to.groups == nullptr);
+  CHECK_FALSE(to.Any());
+}
+
+TEST_CASE("a device is subscribed to so many groups and no more") {
+  Subscriptions to;
+  for (size_t n = 0; n < kGroupSubscriptionsMax; ++n) {
+    REQUIRE(to.AddGroup(GroupId("g" + std::to_string(n)), 1));
+  }
+  CHECK_FALSE(to.AddGroup(GroupId("one-more"), 1));
+  CHECK(to.groups->size() == kGroupSubscriptionsMax);
+  CHECK(to.AddGroup(GroupId("g7"), 0));  // it has that one
+  CHECK(to.RemoveGroup(GroupId("g8")));
+  CHECK(to.AddGroup(GroupId("one-more"), 1));
+}
+
+TEST_CASE("a session is taken over once its client id is a newer one's") {
+  Sessions sessions(60);
+  sessions.Add(Pointer(1), Of("alice", "phone"), false, kNow);
+  CHECK_FALSE(sessions.TakenOver(*sessions.Find(Pointer(1))));
+  sessions.Add(Pointer(2), Of("alice", "tablet"), false, kNow);
+  CHECK_FALSE(sessions.TakenOver(*sessions.Find(Pointer(1))));
+  sessions.Add(Pointer(3), Of("alice", "phone"), false, kNow);
+  CHECK(sessions.TakenOver(*sessions.Find(Pointer(1))));
+  CHECK_FALSE(sessions.TakenOver(*sessions.Find(Pointer(3))));
+  sessions.Remove(Pointer(3), kNow);
+  CHECK_FALSE(sessions.TakenOver(*sessions.Find(Pointer(1))));
+}
+
+TEST_CASE("a pointer that just ended was its user's, once, until anything else happens") {
+  Sessions sessions(60);
+  sessions.Add(Pointer(1), Of("alice", "phone"), false, kNow);
+  sessions.Add(Pointer(2), Of("bob", "tablet"), false, kNow);
+  CHECK(sessions.TakeEnded(Pointer(1)).empty());  // not ended
+  sessions.Remove(Pointer(1), kNow);
+  SECTION("it is asked for") {
+    CHECK(sessions.TakeEnded(Pointer(1)) == UserId("alice"));
+    CHECK(sessions.TakeEnded(Pointer(1)).empty());
+  }
+  SECTION("another is asked for") {
+    CHECK(sessions.TakeEnded(Pointer(3)).empty());
+    CHECK(sessions.TakeEnded(Pointer(1)).empty());
+  }
+  SECTION("another session begins") {
+    sessions.Add(Pointer(3), Of("carol", "phone"), false, kNow);
+    CHECK(sessions.TakeEnded(Pointer(1)).empty());
+  }
+  SECTION("another session ends") {
+    sessions.Remove(Pointer(2), kNow);
+    CHECK(sessions.TakeEnded(Pointer(1)).empty());
+    CHECK(sessions.TakeEnded(Pointer(2)).empty());
+  }
+  SECTION("the end of nobody's is told: a login that failed, or this one again") {
+    sessions.Remove(GENERATE(Pointer(1), Pointer(3)), kNow);
+    CHECK(sessions.TakeEnded(Pointer(1)).empty());
+  }
+}
+
+TEST_CASE("a session whose password was never verified ended as nobody's") {
+  Sessions sessions(60);
+  sessions.Add(Pointer(1), Of("alice", "phone"), false, kNow).held = std::make_unique<Held>();
+  sessions.Remove(Pointer(1), kNow);
+  CHECK(sessions.TakeEnded(Pointer(1)).empty());
 }
 
 TEST_CASE("a client id that is connected is its user's") {

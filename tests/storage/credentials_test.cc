@@ -120,6 +120,25 @@ TEST_CASE("a token is good for its user until it expires") {
              Catch::Matchers::Contains("expired"));
 }
 
+TEST_CASE("a token says which device it is for, of any client id that is not too long") {
+  CredentialsFixture fixture;
+  Credentials credentials = fixture.Load();
+  CHECK(credentials.VerifyToken(credentials.IssueToken("alice", 60), "alice")->device.empty());
+  for (const std::string& device : {std::string("alice:phone"), std::string("\"\\ ’"),
+                                    std::string(kTokenDeviceBytesMax, '"')}) {
+    std::string user(kIdBytesMax, 'u');
+    auto claims = credentials.VerifyToken(credentials.IssueToken(user, 60, false, device), user);
+    REQUIRE(claims);
+    CHECK(claims->device == device);
+    CHECK_FALSE(claims->admin);
+  }
+  std::string head = R"({"alg":"HS256","typ":"JWT"})";
+  std::string claims = R"({"sub":"alice","iat":1,"exp":9000000000)";
+  CHECK(credentials.VerifyToken(Forge(fixture.dir(), head, claims + R"(,"dev":"a"})"), "alice"));
+  CHECK_FALSE(
+      credentials.VerifyToken(Forge(fixture.dir(), head, claims + R"(,"dev":7})"), "alice"));
+}
+
 TEST_CASE("only parleyctl's token says admin") {
   CredentialsFixture fixture;
   Credentials credentials = fixture.Load();

@@ -133,6 +133,51 @@ TEST_CASE("a new password voids earlier tokens and changes the generation") {
   CHECK(directory->SetPassword(kBob, "x").code() == Code::kNotFound);
 }
 
+TEST_CASE("who knew the old password changes it, unless it is another by now") {
+  DirectoryFixture directory;
+  REQUIRE(directory->AddUser({.id = kAlice, .password_hash = "first"}).ok());
+  uint32_t generation = directory->Find(kAlice)->generation;
+  CHECK(directory->ChangePassword(kAlice, "other", "new").code() == Code::kConflict);
+  CHECK(PasswordOf(directory, kAlice) == "first");
+  CHECK(directory->Find(kAlice)->generation == generation);
+  CHECK(directory->Find(kAlice)->tokens_after_ms == 0);
+  REQUIRE(directory->ChangePassword(kAlice, "first", "new").ok());
+  CHECK(PasswordOf(directory, kAlice) == "new");
+  CHECK(directory->Find(kAlice)->generation != generation);
+  CHECK(directory->Find(kAlice)->tokens_after_ms == directory.env().NowMs());
+  REQUIRE(directory->SetPassword(kAlice, std::nullopt).ok());
+  CHECK(directory->ChangePassword(kAlice, "new", "newer").code() == Code::kConflict);
+  CHECK_FALSE(directory->Find(kAlice)->has_password);
+  CHECK(directory->ChangePassword(kBob, "x", "y").code() == Code::kNotFound);
+}
+
+TEST_CASE("an account's name and the rest of it are read after a restart") {
+  DirectoryFixture directory;
+  int64_t made_ms = directory.env().NowMs();
+  REQUIRE(directory->AddUser({.id = kAlice, .role = Role::kService, .password_hash = "h"}).ok());
+  CHECK(directory->Info(kAlice)->name.empty());
+  directory.env().Advance(1000);
+  const std::string name = "Alice Lidell – 愛麗絲";
+  REQUIRE(directory->SetName(kAlice, name).ok());
+  CHECK(directory->SetName(kAlice, std::string(kNameBytesMax + 1, 'x')).code() == Code::kTooLarge);
+  CHECK(directory->SetName(kBob, "Bob").code() == Code::kNotFound);
+  CHECK(directory->Info(kBob).error().code() == Code::kNotFound);
+  directory.Reopen();
+  Result<UserRow> info = directory->Info(kAlice);
+  REQUIRE(info);
+  CHECK(info->id == kAlice);
+  CHECK(info->role == Role::kService);
+  CHECK(info->has_password);
+  CHECK_FALSE(info->disabled);
+  CHECK(info->key.str() == kDefaultKey);
+  CHECK(info->created_ms == made_ms);
+  CHECK(info->name == name);
+  CHECK(directory->ListUsers(UserId(), 10)->at(0).name == name);
+  REQUIRE(directory->SetName(kAlice, std::string(kNameBytesMax, 'x')).ok());
+  REQUIRE(directory->SetName(kAlice, "").ok());
+  CHECK(directory->Info(kAlice)->name.empty());
+}
+
 TEST_CASE("a hash is replaced only where it is still the one that was checked") {
   DirectoryFixture directory;
   REQUIRE(directory->AddUser({.id = kAlice, .password_hash = "old"}).ok());
@@ -202,6 +247,33 @@ TEST_CASE("keys have limits that change in part, and today's use survives a rest
   CHECK(directory->Find(kAlice)->key == mobile);
 }
 
+TEST_CASE("a key says whether strangers may write, yes unless it was set") {
+  DirectoryFixture directory;
+  KeyName open("open");
+  KeyName closed("closed");
+  REQUIRE(directory->AddKey(open, 1, 1).ok());
+  REQUIRE(directory->AddKey(closed, 1, 1, false).ok());
+  for (int round = 0; round < 2; ++round) {
+    CHECK(directory->FindKey(KeyName(kDefaultKey))->strangers);
+    CHECK(directory->FindKey(open)->strangers);
+    CHECK_FALSE(directory->FindKey(closed)->strangers);
+    directory.Reopen();
+  }
+  REQUIRE(directory->SetKey(open, 2, std::nullopt, false).ok());
+  REQUIRE(directory->SetKey(closed, 2, std::nullopt).ok());
+  REQUIRE(directory->SetKey(KeyName(kDefaultKey), std::nullopt, std::nullopt, false).ok());
+  std::vector<std::pair<KeyName, int64_t>> used = {{open, 42}};
+  REQUIRE(directory->RecordKeyUse(20000, used).ok());
+  for (int round = 0; round < 2; ++round) {
+    CHECK(directory->FindKey(open) == ApiKey{open, 2, 1, 20000, 42, false});
+    CHECK_FALSE(directory->FindKey(closed)->strangers);
+    CHECK_FALSE(directory->FindKey(KeyName(kDefaultKey))->strangers);
+    directory.Reopen();
+  }
+  REQUIRE(directory->SetKey(closed, std::nullopt, std::nullopt, true).ok());
+  CHECK(directory->FindKey(closed)->strangers);
+}
+
 TEST_CASE("a user's devices are the latest seen, no more than the limit") {
   DirectoryFixture directory;
   std::vector<DeviceSeen> seen = {{kBob, {DeviceId("bob:pc"), 5}}};
@@ -224,6 +296,155 @@ TEST_CASE("a user's devices are the latest seen, no more than the limit") {
   CHECK(directory->RemoveDevice(kAlice, DeviceId("d50")).code() == Code::kNotFound);
   CHECK(directory->Devices(kAlice)->size() == kDevicesMax - 1);
   CHECK(directory->Devices(kBob)->size() == 1);
+}
+
+// The ids of the user's devices, as they are listed.
+std::string DevicesOf(DirectoryFixture& directory, const UserId& user) {
+  Result<std::vector<Device>> devices = directory->Devices(user);
+  REQUIRE(devices);
+  std::string ids;
+  for (const Device& device : *devices) ids += device.id.str() + " ";
+  return ids;
+}
+
+// Where it was seen, at the fixture's time.
+void See(DirectoryFixture& directory, const UserId& user, const char* device) {
+  DeviceSeen seen{user, {DeviceId(device), directory.env().NowMs()}};
+  REQUIRE(directory->TouchDevices({&seen, 1}).ok());
+}
+
+TEST_CASE("a removed device is not listed, its tokens are void, also after a restart") {
+  DirectoryFixture directory;
+  DeviceId phone("phone");
+  REQUIRE(directory->AddUser({.id = kAlice}).ok());
+  See(directory, kAlice, "phone");
+  See(directory, kAlice, "pc");
+  See(directory, kBob, "phone");
+  CHECK(directory->DeviceTokensAfter(kAlice, phone) == 0);
+  directory.env().Advance(1000);
+  int64_t removed_ms = directory.env().NowMs();
+  REQUIRE(directory->RemoveDevice(kAlice, phone).ok());
+  CHECK(directory->RemoveDevice(kAlice, phone).code() == Code::kNotFound);
+  // One that was forgotten, or never was, is removed all the same.
+  CHECK(directory->RemoveDevice(kAlice, DeviceId("fridge")).code() == Code::kNotFound);
+  directory.env().Advance(1000);
+  for (int round = 0; round < 2; ++round) {
+    CHECK(DevicesOf(directory, kAlice) == "pc ");
+    CHECK(DevicesOf(directory, kBob) == "phone ");
+    CHECK(directory->DeviceTokensAfter(kAlice, phone) == removed_ms);
+    CHECK(directory->DeviceTokensAfter(kAlice, DeviceId("fridge")) == removed_ms);
+    CHECK(directory->DeviceTokensAfter(kAlice, DeviceId("pc")) == 0);
+    CHECK(directory->DeviceTokensAfter(kBob, phone) == 0);
+    CHECK(directory->Find(kAlice)->tokens_after_ms == 0);
+    directory.Reopen();
+  }
+  // What is written late was seen before the removal.
+  DeviceSeen late{kAlice, {phone, removed_ms}};
+  REQUIRE(directory->TouchDevices({&late, 1}).ok());
+  CHECK(DevicesOf(directory, kAlice) == "pc ");
+  See(directory, kAlice, "phone");
+  CHECK(DevicesOf(directory, kAlice) == "phone pc ");
+  CHECK(directory->DeviceTokensAfter(kAlice, phone) == removed_ms);
+  directory.env().Advance(1000);
+  REQUIRE(directory->RemoveDevice(kAlice, phone).ok());
+  CHECK(directory->DeviceTokensAfter(kAlice, phone) == directory.env().NowMs());
+}
+
+TEST_CASE("a user was last seen when the latest of its devices was, also a removed one") {
+  DirectoryFixture directory;
+  const UserId users[] = {kBob, UserId("nobody"), kAlice};
+  See(directory, kBob, "phone");
+  int64_t bob_ms = directory.env().NowMs();
+  directory.env().Advance(1000);
+  See(directory, kAlice, "phone");
+  directory.env().Advance(1000);
+  See(directory, kAlice, "pc");
+  int64_t alice_ms = directory.env().NowMs();
+  CHECK(*directory->LastSeen(users) == std::vector<int64_t>{bob_ms, 0, alice_ms});
+  directory.env().Advance(1000);
+  REQUIRE(directory->RemoveDevice(kAlice, DeviceId("pc")).ok());
+  directory.Reopen();
+  CHECK(*directory->LastSeen(users) == std::vector<int64_t>{bob_ms, 0, alice_ms});
+  CHECK(directory->LastSeen({})->empty());
+}
+
+TEST_CASE("more removed devices than are remembered void the user's older tokens altogether") {
+  DirectoryFixture directory;
+  REQUIRE(directory->AddUser({.id = kAlice}).ok());
+  int64_t first_ms = 0;
+  for (size_t i = 0; i <= kDevicesMax; ++i) {
+    std::string id = "d" + std::to_string(i);
+    See(directory, kAlice, id.c_str());
+    directory.env().Advance(1000);
+    if (i == 0) first_ms = directory.env().NowMs();
+    if (i == kDevicesMax) CHECK(directory->Find(kAlice)->tokens_after_ms == 0);
+    REQUIRE(directory->RemoveDevice(kAlice, DeviceId(id)).ok());
+  }
+  for (int round = 0; round < 2; ++round) {
+    CHECK(directory->Find(kAlice)->tokens_after_ms == first_ms);
+    CHECK(directory->DeviceTokensAfter(kAlice, DeviceId("d0")) == 0);
+    CHECK(directory->DeviceTokensAfter(kAlice, DeviceId("d1")) == first_ms + 1000);
+    directory.Reopen();
+  }
+}
+
+TEST_CASE("devices that go for later ones leave their void tokens void") {
+  DirectoryFixture directory;
+  REQUIRE(directory->AddUser({.id = kAlice}).ok());
+  See(directory, kAlice, "phone");
+  directory.env().Advance(1000);
+  int64_t removed_ms = directory.env().NowMs();
+  REQUIRE(directory->RemoveDevice(kAlice, DeviceId("phone")).ok());
+  directory.env().Advance(1000);
+  See(directory, kAlice, "phone");
+  for (size_t i = 0; i < kDevicesMax; ++i) {
+    directory.env().Advance(1000);
+    See(directory, kAlice, ("d" + std::to_string(i)).c_str());
+  }
+  CHECK(directory->Devices(kAlice)->size() == kDevicesMax);
+  CHECK_THAT(DevicesOf(directory, kAlice), !Catch::Matchers::Contains("phone"));
+  directory.Reopen();
+  CHECK(directory->DeviceTokensAfter(kAlice, DeviceId("phone")) == removed_ms);
+}
+
+// The first version's tables with something in them, as a Parley of that time left them.
+void MakeVersion1(const std::string& path) {
+  auto db = SqliteDb::Open(path, SqliteDb::Mode::kReadWrite);
+  REQUIRE(db);
+  Status status = db->Exec(R"sql(
+DROP TABLE keys; DROP TABLE accounts; DROP TABLE devices;
+CREATE TABLE keys (name TEXT PRIMARY KEY, rate INTEGER NOT NULL DEFAULT 0,
+  quota INTEGER NOT NULL DEFAULT 0, day INTEGER NOT NULL DEFAULT 0,
+  used INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
+CREATE TABLE accounts (id TEXT PRIMARY KEY, role TEXT NOT NULL, key TEXT NOT NULL REFERENCES keys,
+  disabled INTEGER NOT NULL DEFAULT 0, password TEXT, tokens_after_ms INTEGER NOT NULL DEFAULT 0,
+  created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE devices (user TEXT NOT NULL, device TEXT NOT NULL, last_seen_ms INTEGER NOT NULL,
+  PRIMARY KEY (user, device)) STRICT, WITHOUT ROWID;
+INSERT INTO keys VALUES ('default', 0, 0, 0, 0), ('mobile', 5, 6, 7, 8);
+INSERT INTO accounts VALUES ('alice', 'admin', 'mobile', 0, 'h', 9, 10);
+INSERT INTO devices VALUES ('alice', 'phone', 11);
+PRAGMA user_version = 1;
+)sql");
+  INFO(status.ToString());
+  REQUIRE(status.ok());
+}
+
+TEST_CASE("a directory of the first version is brought to this one with all that is in it") {
+  DirectoryFixture directory;
+  directory.Close();
+  MakeVersion1(DatabasePath(directory.dir()));
+  for (int round = 0; round < 2; ++round) {
+    directory.Reopen();
+    CHECK(directory->FindKey(KeyName("mobile")) == ApiKey{KeyName("mobile"), 5, 6, 7, 8, true});
+    CHECK(directory->Find(kAlice)->role == Role::kAdmin);
+    CHECK(directory->Find(kAlice)->tokens_after_ms == 9);
+    CHECK(directory->Info(kAlice)->name.empty());
+    CHECK(*directory->Devices(kAlice) == std::vector{Device{DeviceId("phone"), 11}});
+    CHECK(directory->DeviceTokensAfter(kAlice, DeviceId("phone")) == 0);
+  }
+  REQUIRE(directory->RemoveDevice(kAlice, DeviceId("phone")).ok());
+  CHECK(DevicesOf(directory, kAlice).empty());
 }
 
 TEST_CASE("a directory is in use by one at a time, and the other is told by whom") {

@@ -31,7 +31,7 @@ class TempDir {
   std::string path_;
 };
 
-bool Everyone(const UserId&) { return true; }
+bool Everyone(std::string_view) { return true; }
 
 // The lsn-th transaction: one message of alice's to bob, both logs numbered as the transactions.
 Transaction Numbered(uint64_t lsn, size_t body_bytes) {
@@ -60,8 +60,8 @@ void CheckHolds(const MessageStore& store, uint64_t last, size_t body_bytes) {
       REQUIRE(Record(page.entries[lsn - 1].message) == Numbered(lsn, body_bytes).records[0]);
     }
     Page conversation{.limit = SIZE_MAX, .bytes_max = SIZE_MAX};
-    const UserId& peer = user == kAlice ? kBob : kAlice;
-    REQUIRE(store.ReadConversation(user, peer, conversation).value().entries.size() == last);
+    const Conversation with{user == kAlice ? kBob : kAlice, GroupId(), Seq()};
+    REQUIRE(store.ReadConversation(user, with, conversation).value().entries.size() == last);
     REQUIRE(store.ReadTail(user).value().last == Seq(last));
   }
   REQUIRE(store.ReadSent(kAlice, SIZE_MAX).value().size() == last);

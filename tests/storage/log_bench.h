@@ -1,8 +1,10 @@
-// A log on a disk that can fail, its listener, and users who write to each other by its rules: what
-// the engine does with a log, in small. Knows what must be read back, and checks it.
+// A log on a disk that can fail, its listener, and users who write to each other and to groups by
+// its rules: what the engine does with a log, in small. Knows what must be read back, and checks
+// it.
 #ifndef PARLEY_TESTS_STORAGE_LOG_BENCH_H_
 #define PARLEY_TESTS_STORAGE_LOG_BENCH_H_
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -17,6 +19,7 @@
 #include "storage/log.h"
 #include "storage/shard_map.h"
 #include "tests/catch.h"
+#include "tests/storage/disk_roster.h"
 #include "tests/storage/fault_env.h"
 #include "tests/storage/fault_leveldb_env.h"
 #include "tests/storage/watched_store.h"
@@ -133,7 +136,16 @@ class LogBench {
 
   Status Open() {
     log.reset();
+    roster.reset();
     heard = std::make_unique<Heard>();
+    options.roster = nullptr;
+    if (with_roster) {
+      (void)disk.MakeDir("/data");  // a power cut may have taken it
+      auto found = DiskRoster::Open("/data/roster", &disk);
+      if (!found) return found.error();
+      roster = std::move(*found);
+      options.roster = roster.get();
+    }
     auto opened = Log::Open(options, &disk, heard.get());
     if (!opened) return opened.error();
     log = std::move(*opened);
@@ -147,7 +159,15 @@ class LogBench {
     const ShardMap shards(options.stores);
     for (int i = 0;; ++i) {
       UserId user("u" + std::to_string(i));
-      if (shards.StoreOf(user) == store && n-- == 0) return user;
+      if (shards.StoreOf(user.str()) == store && n-- == 0) return user;
+    }
+  }
+  // All users are in it. Of delivery `topic`: no copies in their logs.
+  GroupId GroupOf(int store, bool topic = false) const {
+    const ShardMap shards(options.stores);
+    for (int i = 0;; ++i) {
+      GroupId group((topic ? "t" : "g") + std::to_string(i));
+      if (shards.StoreOf(group.str()) == store) return group;
     }
   }
 
@@ -162,17 +182,40 @@ class LogBench {
     message.to_seq = from == to ? message.from_seq : last_[to] = last_[to].Next();
     message.id = "try" + std::to_string(++tries_);
     message.body = std::string(1 + random_() % 700, 'b');
-    const Lsn lsn = log->next_lsn();
-    pending_.emplace(lsn, message);
-    log->Append({Transaction{lsn, {message}}});
-    return lsn;
+    return Append({message});
+  }
+  // To a group, which copies it to all users, or does not. `change`: one that tells of a change of
+  // the group, in the same transaction.
+  Lsn SendToGroup(const UserId& from, const GroupId& group, bool change = false) {
+    GroupMessageRecord said;
+    said.group = group;
+    said.gseq = last_in_[group] = last_in_[group].Next();
+    said.message.from = from;
+    said.message.id = "try" + std::to_string(++tries_);
+    said.message.body = std::string(1 + random_() % 700, 'b');
+    if (change) said.message.type = MessageType::kSystem;
+    for (int member = 0; member < kMembers && !IsTopic(group); ++member) {
+      const UserId user = Member(member);
+      said.entries.push_back({user, last_[user] = last_[user].Next()});
+      if (user == from) said.message.from_seq = last_[user];
+    }
+    if (!change) return Append({said});
+    GroupRecord changed;
+    changed.group = group;
+    changed.gseq = said.gseq;
+    changed.settings.title = said.message.id;
+    return Append({said, changed});
   }
   Lsn SendSome(int messages) {
     Lsn last;
     for (int i = 0; i < messages; ++i) {
-      const UserId from = UserOf(static_cast<int>(random_() % 2), static_cast<int>(random_() % 2));
-      const UserId to = UserOf(static_cast<int>(random_() % 2), static_cast<int>(random_() % 2));
-      last = Send(from, to);
+      const UserId from = Member(static_cast<int>(random_() % kMembers));
+      const int how = static_cast<int>(random_() % 10);
+      if (how < 3) {
+        last = SendToGroup(from, GroupOf(how % 2, random_() % 3 == 0), random_() % 3 == 0);
+      } else {
+        last = Send(from, Member(static_cast<int>(random_() % kMembers)));
+      }
     }
     return last;
   }
@@ -183,7 +226,7 @@ class LogBench {
   // Waits until one user's store has all that was committed.
   void Apply(const UserId& user) {
     const Lsn committed = heard->committed();
-    if (!log->WaitApplied(user, committed).ok()) return;
+    if (!log->WaitApplied(user.str(), committed).ok()) return;
     KeepThrough(committed);
   }
 
@@ -195,7 +238,7 @@ class LogBench {
     if (committed_is_durable) KeepThrough(committed);
     if (failures.empty()) return true;
     for (auto it = pending_.upper_bound(committed); it != pending_.end();) {
-      failed_.insert(it->second.id);
+      failed_.insert(IdOf(it->second));
       it = pending_.erase(it);
     }
     Renumber();
@@ -205,27 +248,38 @@ class LogBench {
 
   // ---- Reading back
 
-  // All that the users' logs hold, checked: numbers without gaps, no id twice, both sides alike,
-  // what was committed under its number, nothing that failed.
+  // All that the logs of users and groups hold, checked: numbers without gaps, no id twice, both
+  // sides alike, a group's message with all of its copies and with its change in the roster, what
+  // was committed under its number, nothing that failed.
   void Check() {
-    std::map<std::string, MessageRecord> found;
+    std::map<std::string, Record> found;
     std::map<std::string, int> sides;
+    for (int store = 0; store < 2; ++store) {
+      for (bool topic : {false, true}) CheckGroup(GroupOf(store, topic), &found);
+    }
     for (int store = 0; store < options.stores; ++store) {
       for (int n = 0; n < 2; ++n) CheckUser(UserOf(store, n), &found, &sides);
     }
-    for (const auto& [id, message] : found) {
+    for (const auto& [id, record] : found) {
+      const MessageRecord& message = MessageOf(record);
       INFO(id << " from " << message.from.str() << " to " << message.to.str());
-      CHECK(sides[id] == (message.from == message.to ? 1 : 2));
+      if (const auto* said = std::get_if<GroupMessageRecord>(&record)) {
+        CHECK(said->entries.size() == (IsTopic(said->group) ? 0 : kMembers));
+      } else {
+        CHECK(sides[id] == (message.from == message.to ? 1 : 2));
+      }
       CHECK_FALSE(failed_.contains(id));
+      CheckSent(record);
     }
-    for (const auto& [id, message] : sure_) {
-      INFO(id << " was committed: " << message.from_seq.value() << " in the log of "
-              << message.from.str());
+    for (const auto& [id, record] : sure_) {
+      INFO(id << " was committed: " << MessageOf(record).from_seq.value() << " in the log of "
+              << MessageOf(record).from.str());
       REQUIRE(found.contains(id));
-      CHECK(found[id] == message);
+      CHECK(found[id] == record);
     }
+    if (with_roster) CheckRoster(found);
     // What is there now stays.
-    for (const auto& [id, message] : found) sure_[id] = message;
+    for (const auto& [id, record] : found) sure_[id] = record;
     pending_.clear();
     Renumber();
   }
@@ -238,12 +292,32 @@ class LogBench {
   // Set before Open: called before each Apply and Sync of a store; its error is theirs.
   std::function<Status(int store, std::span<const Transaction* const>)> watch;
   std::unique_ptr<Heard> heard;
+  bool with_roster = true;  // at the next Open
+  std::unique_ptr<DiskRoster> roster;
   std::unique_ptr<Log> log;
 
  private:
+  static constexpr int kMembers = 4;
+
+  UserId Member(int member) const { return UserOf(member / 2, member % 2); }
+  static bool IsTopic(const GroupId& group) { return group.str()[0] == 't'; }
+  static const MessageRecord& MessageOf(const Record& record) {
+    const auto* said = std::get_if<GroupMessageRecord>(&record);
+    return said != nullptr ? said->message : std::get<MessageRecord>(record);
+  }
+  static const std::string& IdOf(const Record& record) { return MessageOf(record).id; }
+
+  // The first record is the message.
+  Lsn Append(std::vector<Record> records) {
+    const Lsn lsn = log->next_lsn();
+    pending_.emplace(lsn, records[0]);
+    log->Append({Transaction{lsn, std::move(records)}});
+    return lsn;
+  }
+
   void KeepThrough(Lsn through) {
     for (auto it = pending_.begin(); it != pending_.end() && it->first <= through;) {
-      sure_[it->second.id] = it->second;
+      sure_[IdOf(it->second)] = it->second;
       it = pending_.erase(it);
     }
   }
@@ -263,42 +337,117 @@ class LogBench {
         });
   }
 
-  void CheckUser(const UserId& user, std::map<std::string, MessageRecord>* found,
-                 std::map<std::string, int>* sides) {
-    INFO("the log of " << user.str());
-    Status status = log->WaitApplied(user, heard->committed());
+  // The owner's store, with all that is committed.
+  std::shared_ptr<const MessageStore> Caught(const std::string& owner) {
+    INFO("the store of " << owner);
+    Status status = log->WaitApplied(owner, heard->committed());
     INFO(status.ToString());
     REQUIRE(status.ok());
-    auto store = log->store(user);
+    auto store = log->store(owner);
     REQUIRE(store.has_value());
-    auto page = (*store)->ReadLog(user, Page{.limit = 100000, .bytes_max = 1 << 30});
+    return *store;
+  }
+
+  void CheckGroup(const GroupId& group, std::map<std::string, Record>* found) {
+    INFO("the log of group " << group.str());
+    auto store = Caught(group.str());
+    auto page = store->ReadGroup(group, Page{.limit = 100000, .bytes_max = 1 << 30});
     INFO((page ? "" : page.error().ToString()));
     REQUIRE(page.has_value());
+    uint64_t gseq = 0;
+    for (const LogEntry& entry : page->entries) {
+      CHECK(entry.gseq == Seq(++gseq));
+      GroupMessageRecord said{group, entry.gseq, entry.message, {}};
+      CHECK(found->emplace(entry.message.id, said).second);
+    }
+    CHECK(store->ReadGroupTail(group) == Seq(gseq));
+  }
+
+  // Adds what points to a group's message to its entries.
+  void CheckUser(const UserId& user, std::map<std::string, Record>* found,
+                 std::map<std::string, int>* sides) {
+    INFO("the log of " << user.str());
+    auto store = Caught(user.str());
+    auto page = store->ReadLog(user, Page{.limit = 100000, .bytes_max = 1 << 30});
+    INFO((page ? "" : page.error().ToString()));
+    REQUIRE(page.has_value());
+    Status filled = FillEntries(log.get(), &page->entries);
+    INFO(filled.ToString());
+    REQUIRE(filled.ok());
     uint64_t seq = 0;
     for (const LogEntry& entry : page->entries) {
       CHECK(entry.seq == Seq(++seq));
-      auto [one, fresh] = found->emplace(entry.message.id, entry.message);
-      CHECK(one->second == entry.message);
+      Record record = entry.message;
+      if (!entry.group.empty()) record = GroupMessageRecord{entry.group, entry.gseq, {}, {}};
+      auto [one, fresh] = found->emplace(entry.message.id, record);
+      CHECK(MessageOf(one->second) == entry.message);
       ++(*sides)[entry.message.id];
+      auto* said = std::get_if<GroupMessageRecord>(&one->second);
+      REQUIRE((said != nullptr) == !entry.group.empty());
+      if (said == nullptr) continue;
+      CHECK(said->group == entry.group);
+      CHECK(said->gseq == entry.gseq);
+      said->entries.push_back({user, entry.seq});
     }
-    CHECK((*store)->ReadTail(user)->last == Seq(seq));
+    CHECK(store->ReadTail(user)->last == Seq(seq));
+  }
+
+  // It is among the sender's ids, unless it is the server's own.
+  void CheckSent(const Record& record) {
+    const MessageRecord& message = MessageOf(record);
+    auto place = Caught(message.from.str())->FindSent(message.from, message.id);
+    REQUIRE(place.has_value());
+    if (message.type == MessageType::kSystem) {
+      CHECK_FALSE(place->found());
+      return;
+    }
+    CHECK(place->seq == message.from_seq);
+    const auto* said = std::get_if<GroupMessageRecord>(&record);
+    CHECK(place->group == (said != nullptr ? said->group : GroupId()));
+    CHECK(place->gseq == (said != nullptr ? said->gseq : Seq()));
+  }
+
+  // Each change is there once, with the message that tells of it, and no other.
+  void CheckRoster(const std::map<std::string, Record>& found) {
+    Status status = log->WaitRoster(heard->committed());
+    INFO("the roster: " << status.ToString());
+    REQUIRE(status.ok());
+    std::vector<std::string> changes, told;
+    for (const Record& record : roster->records()) {
+      changes.push_back(std::get<GroupRecord>(record).settings.title);
+    }
+    for (const auto& [id, record] : found) {
+      if (MessageOf(record).type == MessageType::kSystem) told.push_back(id);
+    }
+    std::sort(changes.begin(), changes.end());
+    std::sort(told.begin(), told.end());
+    CHECK(changes == told);
   }
 
   void Renumber() {
     last_.clear();
-    auto count = [&](const MessageRecord& message) {
-      last_[message.from] = std::max(last_[message.from], message.from_seq);
-      last_[message.to] = std::max(last_[message.to], message.to_seq);
+    last_in_.clear();
+    auto grow = [](Seq* last, Seq seq) { *last = std::max(*last, seq); };
+    auto count = [&](const Record& record) {
+      const MessageRecord& message = MessageOf(record);
+      grow(&last_[message.from], message.from_seq);
+      if (const auto* said = std::get_if<GroupMessageRecord>(&record)) {
+        grow(&last_in_[said->group], said->gseq);
+        for (const GroupEntry& entry : said->entries) grow(&last_[entry.user], entry.seq);
+      } else {
+        grow(&last_[message.to], message.to_seq);
+      }
     };
-    for (const auto& [id, message] : sure_) count(message);
-    for (const auto& [lsn, message] : pending_) count(message);
+    for (const auto& [id, record] : sure_) count(record);
+    for (const auto& [lsn, record] : pending_) count(record);
   }
 
   std::mt19937_64 random_;
   uint64_t tries_ = 0;
   std::map<UserId, Seq> last_;
-  std::map<Lsn, MessageRecord> pending_;       // appended
-  std::map<std::string, MessageRecord> sure_;  // committed, by id
+  std::map<GroupId, Seq> last_in_;
+  std::map<Lsn, Record> pending_;       // appended
+  std::map<std::string, Record> sure_;  // committed, by id
   std::set<std::string> failed_;
 };
 

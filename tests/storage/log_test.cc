@@ -3,6 +3,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -105,8 +106,8 @@ TEST_CASE("real files, as the broker uses them") {
     }
     const Lsn last(2000 * (round + 1));
     REQUIRE(heard.WaitCommitted(last));
-    REQUIRE((*log)->WaitApplied(UserId("bob"), last).ok());
-    CHECK((*(*log)->store(UserId("bob")))->ReadTail(UserId("bob"))->last == Seq(last.value()));
+    REQUIRE((*log)->WaitApplied("bob", last).ok());
+    CHECK((*(*log)->store("bob"))->ReadTail(UserId("bob"))->last == Seq(last.value()));
   }
 }
 
@@ -191,15 +192,15 @@ TEST_CASE("a wait for what the journal refused ends, before and after the caller
   REQUIRE(bench.Open().ok());
   const Lsn last = bench.SendSome(200);
   Status waited;
-  std::thread waiter([&] { waited = bench.log->WaitApplied(bench.UserOf(0), last); });
+  std::thread waiter([&] { waited = bench.log->WaitApplied(bench.UserOf(0).str(), last); });
   const bool settled = bench.heard->WaitSettled(last);
   waiter.join();
   REQUIRE(settled);
   CHECK(waited.code() == Code::kUnavailable);
-  CHECK(bench.log->WaitApplied(bench.UserOf(0), last).code() == Code::kUnavailable);
-  CHECK(bench.log->WaitApplied(bench.UserOf(0), bench.heard->committed()).ok());
+  CHECK(bench.log->WaitApplied(bench.UserOf(0).str(), last).code() == Code::kUnavailable);
+  CHECK(bench.log->WaitApplied(bench.UserOf(0).str(), bench.heard->committed()).ok());
   CHECK_FALSE(bench.Settle());
-  CHECK(bench.log->WaitApplied(bench.UserOf(0), last).code() == Code::kUnavailable);
+  CHECK(bench.log->WaitApplied(bench.UserOf(0).str(), last).code() == Code::kUnavailable);
 }
 
 TEST_CASE("a wait for what the journal is stuck with ends") {
@@ -208,10 +209,10 @@ TEST_CASE("a wait for what the journal is stuck with ends") {
   SendAndWait(&bench, 10);
   bench.disk.Break("/data/journal");
   const Lsn last = bench.SendSome(3);
-  CHECK(bench.log->WaitApplied(bench.UserOf(0), last).code() == Code::kUnavailable);
+  CHECK(bench.log->WaitApplied(bench.UserOf(0).str(), last).code() == Code::kUnavailable);
   bench.disk.Mend();
   REQUIRE(bench.heard->WaitCommitted(last));
-  CHECK(bench.log->WaitApplied(bench.UserOf(0), last).ok());
+  CHECK(bench.log->WaitApplied(bench.UserOf(0).str(), last).ok());
 }
 
 TEST_CASE("a failure is reported as a range that begins after the last committed one") {
@@ -275,11 +276,11 @@ TEST_CASE(
   bench.disk.Break("/data/store-1");
   const Lsn last = bench.Send(well, ill);
   REQUIRE(bench.heard->WaitCommitted(last));
-  CHECK(bench.log->WaitApplied(ill, last).code() == Code::kUnavailable);
-  CHECK_FALSE(bench.log->store_ok(ill));
-  CHECK(bench.log->store(ill).error().code() == Code::kUnavailable);
-  CHECK(bench.log->WaitApplied(well, last).ok());
-  CHECK(bench.log->store_ok(well));
+  CHECK(bench.log->WaitApplied(ill.str(), last).code() == Code::kUnavailable);
+  CHECK_FALSE(bench.log->store_ok(ill.str()));
+  CHECK(bench.log->store(ill.str()).error().code() == Code::kUnavailable);
+  CHECK(bench.log->WaitApplied(well.str(), last).ok());
+  CHECK(bench.log->store_ok(well.str()));
   REQUIRE(bench.heard->WaitStoresChanged(1));
   CHECK(bench.log->figures().store_retries >= 2);
   SendAndWait(&bench, 30);
@@ -287,7 +288,7 @@ TEST_CASE(
   CHECK(bench.log->figures().stores_down == 1);
   bench.disk.Mend();
   REQUIRE(bench.heard->WaitStoresChanged(2));
-  CHECK(bench.log->store_ok(ill));
+  CHECK(bench.log->store_ok(ill.str()));
   CHECK(bench.log->figures().dead_letters == 0);
   bench.Check();
   SendAndWait(&bench, 10);
@@ -412,12 +413,228 @@ TEST_CASE("a slow store holds the committer back once its queue is full, and not
     last = bench.Send(slow, bench.UserOf(0));
     if (i % 10 == 9) std::this_thread::yield();
   }
-  CHECK(bench.log->store_ok(slow));
+  CHECK(bench.log->store_ok(slow.str()));
   gate.Open();
   REQUIRE(bench.heard->WaitCommitted(last));
   bench.Settle();
   bench.Check();
   CHECK(bench.log->backlog_bytes() == 0);
+}
+
+// ---- Groups and the roster
+
+// Changes of groups, from now on until `n` more are committed.
+void ChangeAndWait(LogBench* bench, int n) {
+  Lsn last;
+  for (int i = 0; i < n; ++i) {
+    last = bench->SendToGroup(bench->UserOf(i % 2), bench->GroupOf(i / 2 % 2), /*change=*/true);
+  }
+  REQUIRE(bench->heard->WaitCommitted(last));
+  REQUIRE(bench->Settle());
+}
+
+TEST_CASE("what the roster has to know is in it once it is waited for, and after a restart") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  CHECK(bench.log->roster_ok());
+  ChangeAndWait(&bench, 5);
+  REQUIRE(bench.log->WaitRoster(bench.heard->committed()).ok());
+  CHECK(bench.roster->records().size() == 5);
+  SendAndWait(&bench, 20);
+  REQUIRE(bench.log->WaitRoster(bench.heard->committed()).ok());  // none of it, or little, is its
+  bench.Close();
+  REQUIRE(bench.Open().ok());
+  CHECK(bench.roster->Applied() == Lsn(25));
+  CHECK(bench.log->WaitRoster(Lsn(25)).ok());
+  bench.Check();
+}
+
+TEST_CASE("a roster that fails holds up nobody's messages, and comes back by itself") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  ChangeAndWait(&bench, 3);
+  bench.disk.Break("/data/roster");
+  ChangeAndWait(&bench, 3);
+  CHECK(bench.log->WaitRoster(bench.heard->committed()).code() == Code::kUnavailable);
+  CHECK_FALSE(bench.log->roster_ok());
+  REQUIRE(bench.heard->WaitStoresChanged(1));
+  CHECK(bench.heard->HasSaid("store=roster"));
+  CHECK(bench.log->figures().stores_down == 1);
+  CHECK(bench.log->figures().store_retries >= 2);
+  SendAndWait(&bench, 30);
+  for (int store : {0, 1}) {
+    const std::string user = bench.UserOf(store).str(), group = bench.GroupOf(store).str();
+    CHECK(bench.log->store_ok(user));
+    CHECK(bench.log->WaitApplied(user, bench.heard->committed()).ok());
+    CHECK(bench.log->WaitApplied(group, bench.heard->committed()).ok());
+  }
+  REQUIRE(Eventually([&] { return bench.log->figures().dead_letters > 0; }));
+  bench.disk.Mend();
+  REQUIRE(bench.heard->WaitStoresChanged(2));
+  CHECK(bench.log->roster_ok());
+  CHECK(bench.log->figures().dead_letters == 0);
+  bench.Check();
+  ChangeAndWait(&bench, 3);
+  bench.Check();
+}
+
+TEST_CASE("the roster's dead letters are replayed on demand, and an attempt that fails says so") {
+  LogBench bench;
+  bench.options.retry_ms = 1000;  // no probe of its own while the test lasts
+  bench.options.retry_max = 0;
+  REQUIRE(bench.Open().ok());
+  bench.disk.Break("/data/roster");
+  ChangeAndWait(&bench, 4);
+  REQUIRE(bench.heard->WaitStoresChanged(1));
+  CHECK_FALSE(bench.log->ReplayDeadLetters().ok());
+  ChangeAndWait(&bench, 4);
+  bench.disk.Mend();
+  Status status = bench.log->ReplayDeadLetters();
+  INFO(status.ToString());
+  REQUIRE(status.ok());
+  CHECK(bench.roster->records().size() == 8);
+  bench.Check();
+}
+
+TEST_CASE("the roster's dead letters outlive the process, and let segments go meanwhile") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  bench.disk.Break("/data/roster");
+  for (int i = 0; i < 20; ++i) {
+    ChangeAndWait(&bench, 5);
+    SendAndWait(&bench, 15);
+  }
+  REQUIRE(Eventually([&] {
+    (void)bench.log->ReplayDeadLetters();  // a turn in which it copies
+    return bench.log->figures().journal_bytes <= 3 * (16 << 10);
+  }));
+  CHECK(bench.disk.Exists("/data/deadletter/roster.log"));
+  bench.Close();
+  bench.disk.Mend();
+  if (GENERATE(true, false)) {
+    bench.disk.CutPower();
+    bench.disk.PowerOn();
+  }
+  Status status = bench.Open();
+  INFO(status.ToString());
+  REQUIRE(status.ok());
+  bench.Check();
+  CHECK_FALSE(bench.disk.Exists("/data/deadletter/roster.log"));
+}
+
+TEST_CASE("the journal keeps what the roster has not synced, and brings it there at the start") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  for (int i = 0; i < 10; ++i) {
+    ChangeAndWait(&bench, 5);
+    SendAndWait(&bench, 15);
+  }
+  REQUIRE(bench.log->WaitRoster(bench.heard->committed()).ok());
+  bench.disk.CutPower();
+  bench.Close();
+  bench.disk.PowerOn();
+  REQUIRE(bench.Open().ok());
+  CHECK(bench.roster->Applied() == Lsn(bench.log->next_lsn().value() - 1));
+  bench.Check();
+}
+
+TEST_CASE("a roster that lacks what the journal no longer has is refused") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  for (int i = 0; i < 20; ++i) SendAndWait(&bench, 20);
+  REQUIRE(Eventually([&] { return bench.log->figures().journal_bytes <= 3 * (16 << 10); }));
+  bench.Close();
+  REQUIRE(bench.disk.Remove("/data/roster").ok());
+  CHECK(bench.Open().code() == Code::kCorruption);
+}
+
+TEST_CASE("a log without a roster takes what is the roster's as nobody's") {
+  LogBench bench;
+  bench.with_roster = false;
+  REQUIRE(bench.Open().ok());
+  ChangeAndWait(&bench, 5);
+  SendAndWait(&bench, 20);
+  CHECK(bench.log->roster_ok());
+  CHECK(bench.log->WaitRoster(bench.heard->committed()).ok());
+  CHECK(bench.log->WaitRoster(bench.log->next_lsn()).code() == Code::kUnavailable);
+  bench.Check();
+  bench.Close();
+  REQUIRE(bench.Open().ok());
+  bench.Check();
+}
+
+// A member's log, unfilled.
+std::vector<LogEntry> LogOf(LogBench* bench, const UserId& user, bool descending = false) {
+  REQUIRE(bench->log->WaitApplied(user.str(), bench->heard->committed()).ok());
+  const Page page{.descending = descending, .limit = 1000};
+  return (*bench->log->store(user.str()))->ReadLog(user, page)->entries;
+}
+
+TEST_CASE("entries that point to groups' messages are filled from the groups' stores") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  SendAndWait(&bench, 100);
+  const bool descending = GENERATE(true, false);
+  std::vector<LogEntry> entries = LogOf(&bench, bench.UserOf(0), descending);
+  if (GENERATE(true, false)) {  // with gaps, as in a page of which some are left out
+    for (size_t i = 0; i < entries.size(); ++i)
+      entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  const std::vector<LogEntry> before = entries;
+  REQUIRE(FillEntries(bench.log.get(), &entries).ok());
+  REQUIRE(entries.size() == before.size());
+  std::set<GroupId> groups;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    CHECK(entries[i].seq == before[i].seq);
+    CHECK(entries[i].lsn == before[i].lsn);
+    if (before[i].group.empty()) {
+      CHECK(entries[i].message == before[i].message);
+      continue;
+    }
+    const GroupId group = before[i].group;
+    groups.insert(group);
+    const Seq gseq = before[i].gseq;
+    const Page one{.after = Seq(gseq.value() - 1), .limit = 1};
+    auto store = *bench.log->store(group.str());
+    CHECK(entries[i].message == store->ReadGroup(group, one)->entries.at(0).message);
+    CHECK_FALSE(entries[i].message.body.empty());
+    CHECK(entries[i].message.from == before[i].message.from);
+    CHECK(entries[i].message.type == before[i].message.type);
+    CHECK(entries[i].message.ts_ms == before[i].message.ts_ms);
+  }
+  CHECK(groups.size() == 2);  // one in each store
+}
+
+TEST_CASE("entries can't be filled while the group's store is down, nor from what isn't there") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  const UserId user = bench.UserOf(0);
+  REQUIRE(bench.heard->WaitCommitted(bench.SendToGroup(user, bench.GroupOf(1))));
+  REQUIRE(bench.Settle());
+  std::vector<LogEntry> entries = LogOf(&bench, user);
+  REQUIRE(entries.size() == 1);
+  SECTION("down") {
+    bench.disk.Break("/data/store-1");
+    REQUIRE(bench.heard->WaitCommitted(bench.SendToGroup(user, bench.GroupOf(1))));
+    REQUIRE(bench.Settle());
+    entries = LogOf(&bench, user);  // of the other store
+    CHECK(FillEntries(bench.log.get(), &entries).code() == Code::kUnavailable);
+    bench.disk.Mend();
+    REQUIRE(Eventually([&] { return bench.log->ReplayDeadLetters().ok(); }));
+    CHECK(FillEntries(bench.log.get(), &entries).ok());
+  }
+  SECTION("a number that the group doesn't have") {
+    entries[0].gseq = Seq(2);
+    CHECK(FillEntries(bench.log.get(), &entries).code() == Code::kCorruption);
+    entries[0].gseq = Seq(0);
+    CHECK(FillEntries(bench.log.get(), &entries).code() == Code::kCorruption);
+  }
+  SECTION("a group that nobody knows") {
+    entries[0].group = GroupId("other");
+    Status status = FillEntries(bench.log.get(), &entries);
+    CHECK(status.code() == Code::kCorruption);
+    CHECK(status.message().find("'other'") != std::string::npos);
+  }
 }
 
 // ---- Durability
@@ -471,9 +688,9 @@ TEST_CASE("a wait for a store ends where the journal can't be synced") {
   REQUIRE(bench.Open().ok());
   SendAndWait(&bench, 10);
   bench.disk.Break("/data/journal");
-  CHECK(bench.log->WaitApplied(bench.UserOf(0), Lsn(10)).code() == Code::kUnavailable);
+  CHECK(bench.log->WaitApplied(bench.UserOf(0).str(), Lsn(10)).code() == Code::kUnavailable);
   bench.disk.Mend();
-  REQUIRE(Eventually([&] { return bench.log->WaitApplied(bench.UserOf(0), Lsn(10)).ok(); }));
+  REQUIRE(Eventually([&] { return bench.log->WaitApplied(bench.UserOf(0).str(), Lsn(10)).ok(); }));
   bench.Check();
 }
 
@@ -493,7 +710,7 @@ TEST_CASE("without syncs the numbers go on past what any store knows after a pow
     REQUIRE(bench.Open().ok());
     jumps += bench.heard->HasSaid("event=jump");
     const UserId user = bench.UserOf(0);
-    const Seq before = (*bench.log->store(user))->ReadTail(user)->last;
+    const Seq before = (*bench.log->store(user.str()))->ReadTail(user)->last;
     MessageRecord message;
     message.from = message.to = user;
     message.from_seq = message.to_seq = before.Next();
@@ -501,11 +718,11 @@ TEST_CASE("without syncs the numbers go on past what any store knows after a pow
     const Lsn lsn = bench.log->next_lsn();
     bench.log->Append({Transaction{lsn, {message}}});
     REQUIRE(bench.heard->WaitCommitted(lsn));
-    REQUIRE(bench.log->WaitApplied(user, lsn).ok());
-    CHECK((*bench.log->store(user))->ReadTail(user)->last == before.Next());
+    REQUIRE(bench.log->WaitApplied(user.str(), lsn).ok());
+    CHECK((*bench.log->store(user.str()))->ReadTail(user)->last == before.Next());
     bench.Close();
     REQUIRE(bench.Open().ok());
-    CHECK((*bench.log->store(user))->ReadTail(user)->last == before.Next());
+    CHECK((*bench.log->store(user.str()))->ReadTail(user)->last == before.Next());
   }
   CHECK(jumps > 0);
 }
@@ -567,10 +784,10 @@ TEST_CASE("many readers, a failing store and a caller who never waits get along"
       const UserId user = bench.UserOf(i);
       while (!stop) {
         const Lsn committed = bench.heard->committed();
-        if (!bench.log->WaitApplied(user, committed).ok()) continue;
-        auto store = bench.log->store(user);
+        if (!bench.log->WaitApplied(user.str(), committed).ok()) continue;
+        auto store = bench.log->store(user.str());
         if (store) (void)(*store)->ReadLog(user, Page{});
-        (void)bench.log->store_ok(user);
+        (void)bench.log->store_ok(user.str());
       }
     });
   }

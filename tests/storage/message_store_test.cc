@@ -50,17 +50,38 @@ std::vector<UserId> Users() {
   std::vector<UserId> users{UserId("a")};
   for (int number = 0; users.size() < 4; ++number) {
     UserId user("a" + std::to_string(number));
-    if (ShardOf(user) == ShardOf(users[0])) users.push_back(user);
+    if (ShardOf(user.str()) == ShardOf(users[0].str())) users.push_back(user);
   }
   users.push_back(UserId("ab"));
   users.push_back(UserId("elsewhere"));  // the last one is never the store's
   return users;
 }
 
+// Some of which have the ids of users.
+std::vector<GroupId> Groups() {
+  std::vector<UserId> users = Users();
+  return {GroupId("g"), GroupId("a"), GroupId(users[1].str()),
+          GroupId("far")};  // the last one is never the store's
+}
+
+// All but the last ones.
+StoreModel::Owners OwnersOf(const std::vector<UserId>& users, const std::vector<GroupId>& groups) {
+  StoreModel::Owners owners;
+  for (size_t i = 0; i + 1 < users.size(); ++i) owners.insert(users[i].str());
+  for (size_t i = 0; i + 1 < groups.size(); ++i) owners.insert(groups[i].str());
+  return owners;
+}
+
 rc::Gen<Step> Steps() {
   return rc::gen::build<Step>(
       rc::gen::set(&Step::kind, rc::gen::weightedElement<Step::Kind>({{8, Step::kMessage},
                                                                       {4, Step::kReferring},
+                                                                      {6, Step::kGroupMessage},
+                                                                      {4, Step::kGroupReferring},
+                                                                      {2, Step::kSystem},
+                                                                      {3, Step::kGroupMarks},
+                                                                      {1, Step::kRoster},
+                                                                      {1, Step::kDeviceGone},
                                                                       {2, Step::kCursor},
                                                                       {2, Step::kMarks},
                                                                       {2, Step::kPeerMarks}})),
@@ -86,11 +107,17 @@ T Got(const Result<T>& result) {
   return *result;
 }
 
-Status ApplyTo(MessageStore& store, const StoreModel& model,
-               const std::vector<Transaction>& transactions) {
+Status ApplyAll(
+    MessageStore& store, const std::vector<Transaction>& transactions,
+    const Mine& mine = [](std::string_view) { return true; }) {
   std::vector<const Transaction*> pointers;
   for (const Transaction& transaction : transactions) pointers.push_back(&transaction);
-  return store.Apply(pointers, [&](const UserId& user) { return model.Mine(user); });
+  return store.Apply(pointers, mine);
+}
+
+Status ApplyTo(MessageStore& store, const StoreModel& model,
+               const std::vector<Transaction>& transactions) {
+  return ApplyAll(store, transactions, [&](std::string_view owner) { return model.Mine(owner); });
 }
 
 void CheckPage(const LogPage& got, const LogPage& expected) {
@@ -112,20 +139,9 @@ void CheckUser(const MessageStore& store, const StoreModel& model, const UserId&
   }
 
   size_t limit = *rc::gen::inRange<size_t>(0, 10);
-  std::vector<std::pair<UserId, Seq>> conversations;
-  for (const Conversation& one : Got(store.ReadConversations(user, page.before, limit))) {
-    conversations.emplace_back(one.peer, one.last);
-  }
-  RC_ASSERT(conversations == model.Conversations(user, page.before, limit));
-
-  std::vector<SentId> sent = Got(store.ReadSent(user, limit));
-  std::vector<LogEntry> expected_sent = model.Sent(user, limit);
-  RC_ASSERT(sent.size() == expected_sent.size());
-  for (size_t i = 0; i < sent.size(); ++i) {
-    RC_ASSERT(sent[i].seq == expected_sent[i].seq);
-    RC_ASSERT(sent[i].id == expected_sent[i].message.id);
-    RC_ASSERT(sent[i].content_hash == expected_sent[i].message.content_hash);
-  }
+  RC_ASSERT(Got(store.ReadConversations(user, page.before, limit)) ==
+            model.Conversations(user, page.before, limit));
+  RC_ASSERT(Got(store.ReadSent(user, limit)) == model.Sent(user, limit));
   for (int id = 0; id < 50; ++id) {
     std::string text = std::to_string(id);
     RC_ASSERT(Got(store.FindSent(user, text)) == model.SentAs(user, text));
@@ -142,24 +158,56 @@ void CheckUser(const MessageStore& store, const StoreModel& model, const UserId&
 }
 
 void CheckConversation(const MessageStore& store, const StoreModel& model, const UserId& user,
-                       const UserId& peer) {
+                       const Conversation& with) {
   Page page = *Pages();
-  CheckPage(Got(store.ReadConversation(user, peer, page)),
-            StoreModel::PageOf(model.Conversation(user, peer), page));
+  CheckPage(Got(store.ReadConversation(user, with, page)),
+            StoreModel::PageOf(model.Conversation(user, with), page));
   uint64_t max = *rc::gen::inRange<uint64_t>(0, 10);
-  RC_ASSERT(Got(store.CountUnread(user, peer, page.after, max)) ==
-            model.Unread(user, peer, page.after, max));
+  RC_ASSERT(Got(store.CountUnread(user, with, page.after, max)) ==
+            model.Unread(user, with, page.after, max));
+}
+
+void CheckPeer(const MessageStore& store, const StoreModel& model, const UserId& user,
+               const UserId& peer) {
+  CheckConversation(store, model, user, {peer, GroupId(), Seq()});
   PeerMarks marks = Got(store.ReadPeerMarks(user, peer)), expected = model.MarksOf(user, peer);
   RC_ASSERT(marks.delivered == expected.delivered);
   RC_ASSERT(marks.read == expected.read);
 }
 
-void CheckAll(const MessageStore& store, const StoreModel& model,
-              const std::vector<UserId>& users) {
+void CheckMember(const MessageStore& store, const StoreModel& model, const GroupId& group,
+                 const UserId& user) {
+  CheckConversation(store, model, user, {UserId(), group, Seq()});
+  RC_ASSERT(Got(store.ReadGroupMark(group, user)) == model.MarkOf(group, user));
+  Seq read = *rc::gen::arbitrary<bool>() ? Seq() : Seq(*rc::gen::inRange<uint64_t>(0, 40));
+  uint64_t max = *rc::gen::inRange<uint64_t>(0, 10);
+  RC_ASSERT(Got(store.CountGroupUnread(group, user, read, max)) ==
+            model.GroupUnread(group, user, read, max));
+  size_t limit = *rc::gen::inRange<size_t>(0, 8);
+  RC_ASSERT(Got(store.ReadGroupMarks(group, user, limit)) == model.GroupMarks(group, user, limit));
+}
+
+void CheckGroup(const MessageStore& store, const StoreModel& model, const GroupId& group) {
+  Seq last = Got(store.ReadGroupTail(group));
+  RC_ASSERT(last == model.GroupTail(group));
+  Page page = *Pages();
+  CheckPage(Got(store.ReadGroup(group, page)), StoreModel::PageOf(model.GroupLog(group), page));
+  for (uint64_t target = 0; target <= last.value() + 1; ++target) {
+    RC_ASSERT(Got(store.ReadGroupReferring(group, Seq(target))) ==
+              model.GroupReferring(group, Seq(target)));
+  }
+  RC_ASSERT(Got(store.ReadGroupMarks(group, UserId(), SIZE_MAX)) ==
+            model.GroupMarks(group, UserId(), SIZE_MAX));
+}
+
+void CheckAll(const MessageStore& store, const StoreModel& model, const std::vector<UserId>& users,
+              const std::vector<GroupId>& groups) {
   for (const UserId& user : users) {
     CheckUser(store, model, user);
-    for (const UserId& peer : users) CheckConversation(store, model, user, peer);
+    for (const UserId& peer : users) CheckPeer(store, model, user, peer);
+    for (const GroupId& group : groups) CheckMember(store, model, group, user);
   }
+  for (const GroupId& group : groups) CheckGroup(store, model, group);
 }
 
 MessageRecord Hello(uint64_t number) {
@@ -172,16 +220,17 @@ MessageRecord Hello(uint64_t number) {
   return message;
 }
 
-bool Everyone(const UserId&) { return true; }
+bool Everyone(std::string_view) { return true; }
 
 }  // namespace
 
 TEMPLATE_TEST_CASE("a store answers every read as the plain model does", "", STORES) {
   std::vector<UserId> users = Users();
+  std::vector<GroupId> groups = Groups();
   CHECK(rc::check([&] {
     TestType fixture;
-    StoreModel model({users.begin(), users.end() - 1});
-    StepNumberer numberer(users);
+    StoreModel model(OwnersOf(users, groups));
+    StepNumberer numberer(users, groups);
     uint64_t lsn = 0;
     auto batches = *rc::gen::container<std::vector<std::vector<Step>>>(
         *rc::gen::inRange<size_t>(1, 5), rc::gen::container<std::vector<Step>>(Steps()));
@@ -189,7 +238,7 @@ TEMPLATE_TEST_CASE("a store answers every read as the plain model does", "", STO
       std::vector<Transaction> transactions;
       for (const Step& step : steps) {
         transactions.push_back(numberer.Next(step));
-        for (const Record& record : transactions.back().records) model.Apply(record);
+        model.Apply(transactions.back());
         lsn = transactions.back().lsn.value();
       }
       RC_ASSERT(ApplyTo(fixture.store(), model, transactions).ok());
@@ -198,7 +247,7 @@ TEMPLATE_TEST_CASE("a store answers every read as the plain model does", "", STO
       }
       if (*rc::gen::weightedElement<bool>({{3, false}, {1, true}})) fixture.Reopen();
       RC_ASSERT(Got(fixture.store().Applied()) == Lsn(lsn));
-      CheckAll(fixture.store(), model, users);
+      CheckAll(fixture.store(), model, users, groups);
     }
   }));
 }
@@ -213,12 +262,20 @@ TEMPLATE_TEST_CASE("a new store is empty and says so", "", STORES) {
   CHECK(tail.floor == Seq(1));
   CHECK(store.ReadLog(alice, Page()).value().entries.empty());
   CHECK_FALSE(store.ReadLog(alice, Page()).value().more);
-  CHECK(store.ReadConversation(alice, bob, Page{.descending = true}).value().entries.empty());
+  Conversation with_bob{bob, GroupId(), Seq()};
+  CHECK(store.ReadConversation(alice, with_bob, Page{.descending = true}).value().entries.empty());
   CHECK(store.ReadConversations(alice, Seq(UINT64_MAX), 5).value().empty());
-  CHECK(store.CountUnread(alice, bob, Seq(), 9).value() == 0);
+  CHECK(store.CountUnread(alice, with_bob, Seq(), 9).value() == 0);
   CHECK(store.ReadSent(alice, 9).value().empty());
-  CHECK(store.FindSent(alice, "1").value() == Seq());
+  CHECK_FALSE(store.FindSent(alice, "1").value().found());
   CHECK(store.ReadDevices(alice).value().empty());
+  GroupId group("alice");
+  CHECK(store.ReadGroupTail(group).value() == Seq(0));
+  CHECK(store.ReadGroup(group, Page()).value().entries.empty());
+  CHECK(store.ReadGroupReferring(group, Seq(1)).value().empty());
+  CHECK(store.CountGroupUnread(group, bob, Seq(), 9).value() == 0);
+  CHECK(store.ReadGroupMarks(group, UserId(), 9).value().empty());
+  CHECK(store.ReadGroupMark(group, bob).value().read == Seq());
 }
 
 TEMPLATE_TEST_CASE("transactions at or below the applied one change nothing", "", STORES) {
@@ -242,15 +299,17 @@ TEMPLATE_TEST_CASE("transactions at or below the applied one change nothing", ""
 
 TEMPLATE_TEST_CASE("paging through a conversation gives each message once, both ways", "", STORES) {
   TestType fixture;
-  Transaction transaction{Lsn(1), {}};
-  for (uint64_t number = 1; number <= 300; ++number) transaction.records.push_back(Hello(number));
-  const Transaction* all[] = {&transaction};
-  REQUIRE(fixture.store().Apply(all, Everyone).ok());
+  std::vector<Transaction> transactions;
+  for (uint64_t number = 1; number <= 300; ++number) {
+    transactions.push_back({Lsn(number), {Hello(number)}});
+  }
+  REQUIRE(ApplyAll(fixture.store(), transactions).ok());
   for (bool descending : {false, true}) {
     Page page{.descending = descending, .limit = 7};
     std::vector<uint64_t> seen;
     for (bool more = true; more;) {
-      LogPage got = fixture.store().ReadConversation(UserId("bob"), UserId("alice"), page).value();
+      Conversation with{UserId("alice"), GroupId(), Seq()};
+      LogPage got = fixture.store().ReadConversation(UserId("bob"), with, page).value();
       REQUIRE_FALSE(got.entries.empty());
       for (const LogEntry& entry : got.entries) seen.push_back(entry.seq.value());
       (descending ? page.before : page.after) = got.entries.back().seq;
@@ -259,6 +318,97 @@ TEMPLATE_TEST_CASE("paging through a conversation gives each message once, both 
     REQUIRE(seen.size() == 300);
     for (size_t i = 0; i < 300; ++i) CHECK(seen[i] == (descending ? 300 - i : i + 1));
   }
+}
+
+// The lsn-th transaction: alice to the group, which copies it to alice and bob.
+Transaction ToGroup(uint64_t lsn, uint64_t gseq, uint64_t alices, uint64_t bobs) {
+  GroupMessageRecord said;
+  said.group = GroupId("g");
+  said.gseq = Seq(gseq);
+  said.message = Hello(alices);
+  said.message.to = UserId();
+  said.message.to_seq = Seq();
+  said.message.ts_ms = 1700;
+  said.entries = {{UserId("alice"), Seq(alices)}, {UserId("bob"), Seq(bobs)}};
+  return {Lsn(lsn), {said}};
+}
+
+TEMPLATE_TEST_CASE("a member's log points to a group's message; the group's store has its body", "",
+                   STORES) {
+  auto stored_by = [](const std::string& owner) {
+    auto fixture = std::make_unique<TestType>();
+    REQUIRE(ApplyAll(fixture->store(), {ToGroup(9, 3, 5, 7)}, [&](std::string_view one) {
+              return one == owner;
+            }).ok());
+    return fixture;
+  };
+  auto bobs = stored_by("bob");
+  LogPage log = bobs->store().ReadLog(UserId("bob"), Page()).value();
+  REQUIRE(log.entries.size() == 1);
+  const LogEntry& entry = log.entries[0];
+  CHECK(entry.seq == Seq(7));
+  CHECK(entry.group == GroupId("g"));
+  CHECK(entry.gseq == Seq(3));
+  CHECK(entry.lsn == Lsn(9));
+  CHECK(entry.message.from == UserId("alice"));
+  CHECK(entry.message.ts_ms == 1700);
+  CHECK(entry.message.id.empty());
+  CHECK(entry.message.body.empty());
+  CHECK(bobs->store().ReadTail(UserId("bob")).value().last == Seq(7));
+  CHECK(bobs->store().ReadGroupTail(GroupId("g")).value() == Seq());
+  CHECK(bobs->store().ReadSent(UserId("alice"), 9).value().empty());
+  CHECK(bobs->store().ReadLog(UserId("alice"), Page()).value().entries.empty());
+
+  auto groups = stored_by("g");
+  LogPage said = groups->store().ReadGroup(GroupId("g"), Page()).value();
+  REQUIRE(said.entries.size() == 1);
+  CHECK(said.entries[0].seq == Seq(3));
+  CHECK(said.entries[0].message.body == "\"hello\"");
+  CHECK(groups->store().ReadLog(UserId("bob"), Page()).value().entries.empty());
+  CHECK(groups->store().ReadSent(UserId("alice"), 9).value().empty());
+
+  auto alices = stored_by("alice");
+  std::vector<SentId> sent = alices->store().ReadSent(UserId("alice"), 9).value();
+  REQUIRE(sent.size() == 1);
+  CHECK(sent[0] == SentId{Lsn(9), Seq(5), "5", 0, GroupId("g"), Seq(3)});
+  CHECK(alices->store().FindSent(UserId("alice"), "5").value() ==
+        SentPlace{Seq(5), GroupId("g"), Seq(3)});
+  CHECK(alices->store().ReadGroupTail(GroupId("g")).value() == Seq());
+}
+
+TEMPLATE_TEST_CASE("what is sent to a group without copies is found by its id, in the order sent",
+                   "", STORES) {
+  TestType fixture;
+  Transaction first = ToGroup(1, 1, 1, 1), topic = ToGroup(2, 2, 0, 0);
+  GroupMessageRecord& said = std::get<GroupMessageRecord>(topic.records[0]);
+  said.message.id = "topic";
+  said.entries.clear();
+  REQUIRE(ApplyAll(fixture.store(), {first, topic, {Lsn(3), {Hello(2)}}}).ok());
+  std::vector<std::string> ids;
+  for (const SentId& sent : fixture.store().ReadSent(UserId("alice"), 9).value()) {
+    ids.push_back(sent.id);
+  }
+  CHECK(ids == std::vector<std::string>{"2", "topic", "1"});
+  SentPlace place = fixture.store().FindSent(UserId("alice"), "topic").value();
+  CHECK(place.found());
+  CHECK(place == SentPlace{Seq(), GroupId("g"), Seq(2)});
+  CHECK(fixture.store().ReadTail(UserId("alice")).value().last == Seq(2));
+}
+
+TEMPLATE_TEST_CASE("system messages are neither unread nor among what was sent", "", STORES) {
+  TestType fixture;
+  Transaction joined = ToGroup(1, 1, 1, 1), hello = ToGroup(2, 2, 2, 2);
+  std::get<GroupMessageRecord>(joined.records[0]).message.type = MessageType::kSystem;
+  REQUIRE(ApplyAll(fixture.store(), {joined, hello}).ok());
+  const MessageStore& store = fixture.store();
+  Conversation with{UserId(), GroupId("g"), Seq()};
+  CHECK(store.CountUnread(UserId("bob"), with, Seq(), 9).value() == 1);
+  CHECK(store.CountUnread(UserId("alice"), with, Seq(), 9).value() == 0);
+  CHECK(store.CountGroupUnread(GroupId("g"), UserId("bob"), Seq(), 9).value() == 1);
+  CHECK(store.CountGroupUnread(GroupId("g"), UserId("bob"), Seq(2), 9).value() == 0);
+  CHECK(store.CountGroupUnread(GroupId("g"), UserId("alice"), Seq(), 9).value() == 0);
+  CHECK(store.ReadSent(UserId("alice"), 9).value().size() == 1);
+  CHECK_FALSE(store.FindSent(UserId("alice"), "1").value().found());
 }
 
 }  // namespace parley

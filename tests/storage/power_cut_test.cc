@@ -85,11 +85,12 @@ void CutEverywhere(Durability durability) {
   }
 }
 
-TEST_CASE("whenever the power goes, each committed message is in both logs once, and it goes on") {
+TEST_CASE(
+    "whenever the power goes, each committed message is in all of its logs once, and it goes on") {
   CutEverywhere(Durability::kCommit);
 }
 
-TEST_CASE("with a sync at intervals a power cut loses only the last ones, on both sides alike") {
+TEST_CASE("with a sync at intervals a power cut loses only the last ones, on all sides alike") {
   CutEverywhere(Durability::kInterval);
 }
 

@@ -33,12 +33,29 @@ struct Arbitrary<parley::UserId> {
 };
 
 template <>
-struct Arbitrary<parley::MessageType> {
-  static Gen<parley::MessageType> arbitrary() {
-    using parley::MessageType;
-    return gen::element(MessageType::kMessage, MessageType::kEdit, MessageType::kRetract,
-                        MessageType::kReaction);
+struct Arbitrary<parley::GroupId> {
+  static Gen<parley::GroupId> arbitrary() {
+    return gen::map(ShortBytes(), [](std::string id) { return parley::GroupId(std::move(id)); });
   }
+};
+
+// Up to 1 KiB, any.
+inline Gen<std::string> Names() {
+  return gen::mapcat(gen::weightedElement<size_t>({{8, 0}, {8, 12}, {1, 1024}}), [](size_t size) {
+    return gen::container<std::string>(size, gen::arbitrary<char>());
+  });
+}
+
+// One of 0 … last.
+template <class Enum>
+Gen<Enum> UpTo(Enum last) {
+  return gen::map(gen::inRange(0, static_cast<int>(last) + 1),
+                  [](int value) { return static_cast<Enum>(value); });
+}
+
+template <>
+struct Arbitrary<parley::MessageType> {
+  static Gen<parley::MessageType> arbitrary() { return UpTo(parley::MessageType::kSystem); }
 };
 
 template <>
@@ -66,6 +83,57 @@ inline Gen<parley::MessageRecord> Messages() {
 }
 
 template <>
+struct Arbitrary<parley::GroupEntry> {
+  static Gen<parley::GroupEntry> arbitrary() {
+    using parley::GroupEntry;
+    return gen::build<GroupEntry>(gen::set(&GroupEntry::user), gen::set(&GroupEntry::seq));
+  }
+};
+
+template <>
+struct Arbitrary<parley::GroupSpan> {
+  static Gen<parley::GroupSpan> arbitrary() {
+    using parley::GroupSpan;
+    return gen::build<GroupSpan>(gen::set(&GroupSpan::first), gen::set(&GroupSpan::last));
+  }
+};
+
+template <>
+struct Arbitrary<parley::GroupMember> {
+  static Gen<parley::GroupMember> arbitrary() {
+    using parley::GroupMember;
+    return gen::build<GroupMember>(gen::set(&GroupMember::user),
+                                   gen::set(&GroupMember::role, UpTo(parley::GroupRole::kRemoved)),
+                                   gen::set(&GroupMember::name, Names()),
+                                   gen::set(&GroupMember::spans));
+  }
+};
+
+template <>
+struct Arbitrary<parley::GroupSettings> {
+  static Gen<parley::GroupSettings> arbitrary() {
+    using parley::GroupSettings;
+    return gen::build<GroupSettings>(
+        gen::set(&GroupSettings::title, Names()),
+        gen::set(&GroupSettings::delivery, UpTo(parley::GroupDelivery::kTopic)),
+        gen::set(&GroupSettings::open), gen::set(&GroupSettings::history_all),
+        gen::set(&GroupSettings::deleted), gen::set(&GroupSettings::created_ms));
+  }
+};
+
+inline Gen<parley::GroupMessageRecord> GroupMessages() {
+  using parley::GroupMessageRecord;
+  auto message = gen::map(Messages(), [](parley::MessageRecord one) {
+    one.to = parley::UserId();
+    one.to_seq = parley::Seq();
+    return one;
+  });
+  return gen::build<GroupMessageRecord>(
+      gen::set(&GroupMessageRecord::group), gen::set(&GroupMessageRecord::gseq),
+      gen::set(&GroupMessageRecord::message, message), gen::set(&GroupMessageRecord::entries));
+}
+
+template <>
 struct Arbitrary<parley::Record> {
   static Gen<parley::Record> arbitrary() {
     using namespace parley;
@@ -87,6 +155,25 @@ struct Arbitrary<parley::Record> {
                      gen::set(&PeerMarksRecord::user), gen::set(&PeerMarksRecord::peer),
                      gen::set(&PeerMarksRecord::delivered), gen::set(&PeerMarksRecord::read),
                      gen::set(&PeerMarksRecord::ts_ms)),
+                 record),
+        gen::map(gen::build<DeviceGoneRecord>(gen::set(&DeviceGoneRecord::user),
+                                              gen::set(&DeviceGoneRecord::device, device)),
+                 record),
+        gen::map(GroupMessages(), record),
+        gen::map(gen::build<GroupMarksRecord>(
+                     gen::set(&GroupMarksRecord::group), gen::set(&GroupMarksRecord::user),
+                     gen::set(&GroupMarksRecord::delivered), gen::set(&GroupMarksRecord::read),
+                     gen::set(&GroupMarksRecord::ts_ms)),
+                 record),
+        gen::map(gen::build<GroupRecord>(
+                     gen::set(&GroupRecord::group), gen::set(&GroupRecord::gseq),
+                     gen::set(&GroupRecord::settings, gen::arbitrary<GroupSettings>()),
+                     gen::set(&GroupRecord::changed)),
+                 record),
+        gen::map(gen::build<ContactRecord>(
+                     gen::set(&ContactRecord::user), gen::set(&ContactRecord::peer),
+                     gen::set(&ContactRecord::state, UpTo(ContactState::kAccepted)),
+                     gen::set(&ContactRecord::blocked), gen::set(&ContactRecord::blocked_by)),
                  record));
   }
 };

@@ -67,7 +67,7 @@ TEST_CASE("a damaged record is refused or is the encoding of another one") {
 
 TEST_CASE("garbage is refused or is the encoding of a record") {
   CHECK(rc::check([](const std::string& garbage) {
-    uint8_t kind = *rc::gen::inRange<uint8_t>(0, 6);
+    uint8_t kind = *rc::gen::inRange<uint8_t>(0, 12);
     CheckDecodesExactlyOrNotAtAll(std::string(1, static_cast<char>(kind)) + garbage);
   }));
 }
@@ -130,6 +130,107 @@ TEST_CASE("the bytes of records are these, for ever") {
         "09"
         "00"
         "ffffffffffffffffff01");
+  CHECK(Hex(Encode(DeviceGoneRecord{UserId("bob"), DeviceId("bob:tab")})) ==
+        "05"
+        "03626f62"
+        "07626f623a746162");
+}
+
+TEST_CASE("the bytes of what groups and contacts leave are these, for ever") {
+  GroupMessageRecord said;
+  said.group = GroupId("ubuntu");
+  said.gseq = Seq(7);
+  said.message.from = UserId("bob");
+  said.message.from_seq = Seq(300);
+  said.message.ts_ms = 5;
+  said.message.type = MessageType::kEdit;
+  said.message.id = "m";
+  said.message.body = "1";
+  said.message.ref = MessageRef{UserId("bob"), "n", Seq(6), Seq(6)};
+  said.message.content_hash = 0x0123456789abcdef;
+  said.entries = {{UserId("bob"), Seq(300)}, {UserId("eve"), Seq(2)}};
+  CHECK(Hex(Encode(said)) ==
+        "06"
+        "067562756e7475"
+        "07"
+        "03626f62"
+        "ac02"
+        "05"
+        "81"
+        "016d"
+        "0131"
+        "03626f62"
+        "016e"
+        "06"
+        "06"
+        "efcdab8967452301"
+        "02"
+        "03626f62"
+        "ac02"
+        "03657665"
+        "02");
+
+  CHECK(Hex(Encode(GroupMarksRecord{GroupId("ubuntu"), UserId("bob"), Seq(9), Seq(8), 5})) ==
+        "07"
+        "067562756e7475"
+        "03626f62"
+        "09"
+        "08"
+        "05");
+
+  GroupRecord group;
+  group.group = GroupId("ubuntu");
+  group.gseq = Seq(7);
+  group.settings = {"Help", GroupDelivery::kTopic, true, false, true, 5};
+  group.changed = {{UserId("bob"), GroupRole::kOwner, "Bob", {{Seq(1), Seq(3)}, {Seq(6), Seq()}}},
+                   {UserId("eve"), GroupRole::kRemoved, "", {}}};
+  CHECK(Hex(Encode(group)) ==
+        "08"
+        "067562756e7475"
+        "07"
+        "0448656c70"
+        "01"
+        "05"
+        "05"
+        "02"
+        "03626f62"
+        "03"
+        "03426f62"
+        "02"
+        "0103"
+        "0600"
+        "03657665"
+        "04"
+        "00"
+        "00");
+
+  CHECK(Hex(Encode(
+            ContactRecord{UserId("bob"), UserId("eve"), ContactState::kAccepted, false, true})) ==
+        "09"
+        "03626f62"
+        "03657665"
+        "03"
+        "02");
+}
+
+TEST_CASE("the roster's records are those of groups' members and of contacts, and have no owner") {
+  CHECK(rc::check([](const Record& record) {
+    bool owned = false;
+    ForEachOwner(record, [&](std::string_view) { owned = true; });
+    RC_ASSERT(owned != ConcernsRoster(record));
+    RC_ASSERT(ConcernsRoster(record) == (std::holds_alternative<GroupRecord>(record) ||
+                                         std::holds_alternative<ContactRecord>(record)));
+  }));
+}
+
+TEST_CASE("a group's message concerns the group, its author and each member it is copied to") {
+  GroupMessageRecord said;
+  said.group = GroupId("g");
+  said.message.from = UserId("a");
+  said.entries = {{UserId("b"), Seq(1)}, {UserId("c"), Seq(2)}};
+  std::string owners;
+  ForEachOwner(said, [&](std::string_view owner) { owners += owner; });
+  CHECK(owners == "gabc");
 }
 
 TEST_CASE("what breaks a rule of the grammar is corruption and says which") {
@@ -142,13 +243,30 @@ TEST_CASE("what breaks a rule of the grammar is corruption and says which") {
   using namespace std::string_literals;
   CHECK(why("") == "a record ends early");
   CHECK(why("\0\3bob\1\1"s) == "a record is of an unknown kind");
-  CHECK(why("\5\3bob\1\1"s) == "a record is of an unknown kind");
+  CHECK(why("\x0a\3bob\1\1"s) == "a record is of an unknown kind");
   CHECK(why("\3\0\1\1"s) == "a record holds a length out of range");  // no id
   CHECK(why("\3\x41"s + std::string(65, 'a') + "\1\1") == "a record holds a length out of range");
   CHECK(why("\3\3bob\x81\x00\1"s) == "a record holds a number that is too long");  // 1
   CHECK(why("\3\3bob\xff\xff\xff\xff\xff\xff\xff\xff\xff\2\1"s) ==                 // 2^64
         "a record holds a number that is too long");
-  CHECK(why("\1\1a\1b\1\1\1\4\1m\0\0\0\0\0\0\0\0\0"s) == "a record holds an unknown message type");
+  for (char shape : {'\5', '\7', '\x10', '\x40', '\x85'}) {
+    CHECK(why("\1\1a\1b\1\1\1"s + shape + "\1m\0\0\0\0\0\0\0\0\0"s) ==
+          "a record holds an unknown message type");
+  }
+  CHECK(why("\6\1g\1\1a\1\1\5\1m\0\0\0\0\0\0\0\0\0\0"s) ==
+        "a record holds an unknown message type");
+  const std::string group = "\x8\1g\1\0"s;  // no title
+  CHECK(why(group + "\2\0\0\0"s) == "a record holds an unknown value");
+  CHECK(why(group + "\0\x8\0\0"s) == "a record holds an unknown flag");
+  CHECK(why(group + "\0\0\0\1\1a\5\0\0"s) == "a record holds an unknown value");  // a role
+  CHECK(why(group + "\0\0\0\2\1a\1\0\0"s) == "a record ends early");  // one member of two
+  CHECK(why(group + "\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\1"s) == "a record ends early");
+  const std::string long_text = "\x81\x08"s + std::string(1025, 'x');
+  CHECK(why("\x8\1g\1"s + long_text + "\0\0\0\0"s) == "a record holds a length out of range");
+  CHECK(why(group + "\0\0\0\1\1a\1"s + long_text + "\0"s) ==
+        "a record holds a length out of range");
+  CHECK(why("\x9\1a\1b\4\0"s) == "a record holds an unknown value");
+  CHECK(why("\x9\1a\1b\3\4"s) == "a record holds an unknown flag");
 }
 
 }  // namespace parley

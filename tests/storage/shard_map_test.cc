@@ -30,7 +30,7 @@ class DataDir {
   std::string path_;
 };
 
-int Shard(const char* user) { return static_cast<int>(ShardOf(UserId(user))); }
+int Shard(const char* user) { return static_cast<int>(ShardOf(user)); }
 
 std::string WithLine(std::string text, const std::string& from, const std::string& to) {
   size_t at = text.find(from);

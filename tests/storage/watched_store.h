@@ -20,8 +20,7 @@ class WatchedStore : public MessageStore {
   WatchedStore(std::unique_ptr<MessageStore> store, Watch watch)
       : store_(std::move(store)), watch_(std::move(watch)) {}
 
-  Status Apply(std::span<const Transaction* const> transactions,
-               const std::function<bool(const UserId&)>& mine) override {
+  Status Apply(std::span<const Transaction* const> transactions, const Mine& mine) override {
     Status status = watch_(transactions);
     return status.ok() ? store_->Apply(transactions, mine) : status;
   }
@@ -34,9 +33,9 @@ class WatchedStore : public MessageStore {
   Result<LogPage> ReadLog(const UserId& user, const Page& page) const override {
     return store_->ReadLog(user, page);
   }
-  Result<LogPage> ReadConversation(const UserId& user, const UserId& peer,
+  Result<LogPage> ReadConversation(const UserId& user, const Conversation& with,
                                    const Page& page) const override {
-    return store_->ReadConversation(user, peer, page);
+    return store_->ReadConversation(user, with, page);
   }
   Result<std::vector<LogEntry>> ReadReferring(const UserId& user, Seq target) const override {
     return store_->ReadReferring(user, target);
@@ -45,14 +44,14 @@ class WatchedStore : public MessageStore {
                                                       size_t limit) const override {
     return store_->ReadConversations(user, before, limit);
   }
-  Result<uint64_t> CountUnread(const UserId& user, const UserId& peer, Seq read,
+  Result<uint64_t> CountUnread(const UserId& user, const Conversation& with, Seq read,
                                uint64_t max) const override {
-    return store_->CountUnread(user, peer, read, max);
+    return store_->CountUnread(user, with, read, max);
   }
   Result<std::vector<SentId>> ReadSent(const UserId& user, size_t limit) const override {
     return store_->ReadSent(user, limit);
   }
-  Result<Seq> FindSent(const UserId& user, const std::string& id) const override {
+  Result<SentPlace> FindSent(const UserId& user, const std::string& id) const override {
     return store_->FindSent(user, id);
   }
   Result<PeerMarks> ReadPeerMarks(const UserId& user, const UserId& peer) const override {
@@ -60,6 +59,27 @@ class WatchedStore : public MessageStore {
   }
   Result<std::vector<DeviceCursor>> ReadDevices(const UserId& user) const override {
     return store_->ReadDevices(user);
+  }
+  Result<Seq> ReadGroupTail(const GroupId& group) const override {
+    return store_->ReadGroupTail(group);
+  }
+  Result<LogPage> ReadGroup(const GroupId& group, const Page& page) const override {
+    return store_->ReadGroup(group, page);
+  }
+  Result<std::vector<LogEntry>> ReadGroupReferring(const GroupId& group,
+                                                   Seq target) const override {
+    return store_->ReadGroupReferring(group, target);
+  }
+  Result<uint64_t> CountGroupUnread(const GroupId& group, const UserId& user, Seq read,
+                                    uint64_t max) const override {
+    return store_->CountGroupUnread(group, user, read, max);
+  }
+  Result<std::vector<GroupMark>> ReadGroupMarks(const GroupId& group, const UserId& after,
+                                                size_t limit) const override {
+    return store_->ReadGroupMarks(group, after, limit);
+  }
+  Result<GroupMark> ReadGroupMark(const GroupId& group, const UserId& user) const override {
+    return store_->ReadGroupMark(group, user);
   }
 
  private:

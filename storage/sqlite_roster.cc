@@ -1,0 +1,452 @@
+// The roster on SQLite: <data>/roster.db in WAL mode, one connection that writes and one that
+// reads.
+//
+// A change is one SQLite transaction with the number of the last transaction applied, durable when
+// Apply returns. Where none of the transactions is the roster's, that number waits in memory for
+// Sync: what it would keep from being applied twice is nothing.
+//
+//   members.spans   "1-7,12-": the gseqs in which the member was in; open at the end: still
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <charconv>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "storage/roster.h"
+#include "storage/sqlite_db.h"
+
+namespace parley {
+namespace {
+
+// One entry a version: the n-th takes a database of version n to n + 1. Only ever appended to.
+constexpr std::array<const char*, 1> kMigrations = {
+    R"sql(
+CREATE TABLE groups (
+  id TEXT PRIMARY KEY,
+  title TEXT NOT NULL,
+  delivery INTEGER NOT NULL,      -- GroupDelivery
+  open INTEGER NOT NULL,
+  history_all INTEGER NOT NULL,
+  deleted INTEGER NOT NULL,
+  created_ms INTEGER NOT NULL,
+  gseq INTEGER NOT NULL,          -- of the system message that told of the last change
+  members INTEGER NOT NULL        -- how many are in now
+) STRICT, WITHOUT ROWID;
+CREATE TABLE members (
+  group_id TEXT NOT NULL,
+  user TEXT NOT NULL,
+  role INTEGER NOT NULL,          -- GroupRole; those who are not in now stay
+  name TEXT NOT NULL,
+  spans TEXT NOT NULL,
+  PRIMARY KEY (group_id, user)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX members_by_user ON members (user, group_id);
+CREATE TABLE contacts (
+  user TEXT NOT NULL,
+  peer TEXT NOT NULL,
+  state INTEGER NOT NULL,         -- ContactState
+  blocked INTEGER NOT NULL,
+  blocked_by INTEGER NOT NULL,
+  PRIMARY KEY (user, peer)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE meta (applied INTEGER NOT NULL) STRICT;
+INSERT INTO meta VALUES (0);
+)sql",
+};
+
+constexpr std::string_view kPutGroup =
+    "INSERT INTO groups VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0) ON CONFLICT DO UPDATE SET "
+    "title = ?2, delivery = ?3, open = ?4, history_all = ?5, deleted = ?6, created_ms = ?7, "
+    "gseq = ?8";
+constexpr std::string_view kCountMembers = "UPDATE groups SET members = members + ?2 WHERE id = ?1";
+constexpr std::string_view kRoleOf = "SELECT role FROM members WHERE group_id = ?1 AND user = ?2";
+constexpr std::string_view kPutMember =
+    "INSERT INTO members VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET role = ?3, "
+    "name = ?4, spans = ?5";
+constexpr std::string_view kPutContact =
+    "INSERT INTO contacts VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET state = ?3, "
+    "blocked = ?4, blocked_by = ?5";
+constexpr std::string_view kDropContact = "DELETE FROM contacts WHERE user = ?1 AND peer = ?2";
+constexpr std::string_view kSetApplied = "UPDATE meta SET applied = ?1";
+
+constexpr std::string_view kReadGroup =
+    "SELECT title, delivery, open, history_all, deleted, created_ms, m.user, role, name, spans "
+    "FROM groups g LEFT JOIN members m ON m.group_id = g.id WHERE g.id = ?1 ORDER BY m.user";
+constexpr std::string_view kGroupsOf =
+    "SELECT title, delivery, open, history_all, deleted, created_ms, g.id, role, members "
+    "FROM members m JOIN groups g ON g.id = m.group_id WHERE m.user = ?1 AND m.group_id > ?2 "
+    "AND role BETWEEN 1 AND 3 AND NOT deleted ORDER BY m.group_id LIMIT ?3";
+constexpr std::string_view kContacts =
+    "SELECT peer, state, blocked, blocked_by FROM contacts WHERE user = ?1 ORDER BY peer";
+constexpr std::string_view kTopicMembers =
+    "SELECT g.id, m.user FROM groups g JOIN members m ON m.group_id = g.id "
+    "WHERE delivery = 1 AND NOT deleted AND role BETWEEN 1 AND 3";
+
+bool IsIn(GroupRole role) {
+  return role == GroupRole::kMember || role == GroupRole::kAdmin || role == GroupRole::kOwner;
+}
+
+std::string SpansText(const std::vector<GroupSpan>& spans) {
+  std::string text;
+  for (const GroupSpan& span : spans) {
+    if (!text.empty()) text += ',';
+    text += std::to_string(span.first.value()) + '-';
+    if (span.last > Seq()) text += std::to_string(span.last.value());
+  }
+  return text;
+}
+
+bool TakeNumber(std::string_view* text, Seq* seq) {
+  uint64_t value = 0;
+  auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+  if (error != std::errc()) return false;
+  text->remove_prefix(static_cast<size_t>(end - text->data()));
+  *seq = Seq(value);
+  return true;
+}
+
+bool ParseSpans(std::string_view text, std::vector<GroupSpan>* spans) {
+  while (!text.empty()) {
+    GroupSpan span;
+    if (!TakeNumber(&text, &span.first) || !text.starts_with('-')) return false;
+    text.remove_prefix(1);
+    if (!text.empty() && text[0] != ',' && !TakeNumber(&text, &span.last)) return false;
+    spans->push_back(span);
+    if (text.empty()) return true;
+    if (text[0] != ',' || text.size() == 1) return false;
+    text.remove_prefix(1);
+  }
+  return true;
+}
+
+// A statement goes back to its beginning, whatever way its reader takes.
+class Resetting {
+ public:
+  explicit Resetting(SqliteStatement* statement) : statement_(statement) {}
+  Resetting(const Resetting&) = delete;
+  Resetting& operator=(const Resetting&) = delete;
+  ~Resetting() { statement_->Reset(); }
+
+ private:
+  SqliteStatement* const statement_;
+};
+
+// The statements of a connection, prepared once.
+struct WriteStatements {
+  SqliteStatement put_group;
+  SqliteStatement count_members;
+  SqliteStatement role_of;
+  SqliteStatement put_member;
+  SqliteStatement put_contact;
+  SqliteStatement drop_contact;
+  SqliteStatement set_applied;
+};
+
+struct ReadStatements {
+  SqliteStatement group;
+  SqliteStatement groups_of;
+  SqliteStatement contacts;
+  SqliteStatement topic_members;
+};
+
+// Prepares each, and makes a T of them. Braces keep the order.
+template <class T, class... Sql>
+Result<T> PrepareAll(SqliteDb* db, Sql... sql) {
+  Status failed;
+  auto prepare = [&](std::string_view text) -> std::optional<SqliteStatement> {
+    auto statement = db->Prepare(text);
+    if (statement) return std::move(*statement);
+    failed = statement.error();
+    return std::nullopt;
+  };
+  std::array<std::optional<SqliteStatement>, sizeof...(Sql)> all{prepare(sql)...};
+  if (!failed.ok()) return Error(failed);
+  size_t next = 0;
+  return T{(static_cast<void>(sql), std::move(*all[next++]))...};
+}
+
+class SqliteRoster final : public Roster {
+ public:
+  SqliteRoster(std::string path, SqliteDb writer, WriteStatements write, SqliteDb reader,
+               ReadStatements read, Lsn applied)
+      : path_(std::move(path)),
+        writer_(std::move(writer)),
+        write_(std::move(write)),
+        reader_(std::move(reader)),
+        read_(std::move(read)),
+        applied_(applied.value()),
+        kept_(applied) {}
+
+  Status Apply(std::span<const Transaction* const> transactions, const Mine& mine) override;
+  Status Sync() override;
+  Result<Lsn> Applied() const override { return Lsn(applied_.load()); }
+
+  Result<GroupState> ReadGroup(const GroupId& group) override;
+  Result<std::vector<Membership>> GroupsOf(const UserId& user, const GroupId& after,
+                                           size_t limit) override;
+  Result<std::vector<ContactRecord>> Contacts(const UserId& user) override;
+  Status ForEachTopicMember(
+      const std::function<void(const GroupId&, const UserId&)>& visit) override;
+
+ private:
+  Status Write(std::span<const Transaction* const> transactions, Lsn last);
+  Status Put(const Record& record);
+  Status PutGroup(const GroupRecord& group);
+  // What the change adds to the number of those who are in: -1, 0, 1.
+  Result<int> PutMember(const GroupId& group, const GroupMember& member);
+  Status PutContact(const ContactRecord& contact);
+
+  Result<GroupSettings> SettingsOf(const SqliteStatement& row) const;
+  Result<GroupMember> MemberOf(const SqliteStatement& row) const;
+  Result<GroupRole> RoleOf(int64_t value) const;
+  Status Corrupt(const std::string& what) const;
+
+  const std::string path_;
+  // The log's writer only.
+  SqliteDb writer_;
+  WriteStatements write_;
+
+  std::mutex read_mutex_;  // guards reader_, read_
+  SqliteDb reader_;
+  ReadStatements read_;
+
+  std::atomic<uint64_t> applied_;
+  Lsn kept_;  // what the file says; the log's writer only
+};
+
+Status SqliteRoster::Apply(std::span<const Transaction* const> transactions, const Mine&) {
+  std::vector<const Transaction*> changes;
+  Lsn last(applied_.load());
+  for (const Transaction* transaction : transactions) {
+    if (transaction->lsn <= last) continue;
+    last = transaction->lsn;
+    bool mine = std::any_of(transaction->records.begin(), transaction->records.end(),
+                            [](const Record& record) { return ConcernsRoster(record); });
+    if (mine) changes.push_back(transaction);
+  }
+  if (!changes.empty()) {
+    if (Status status = Write(changes, last); !status.ok()) return status;
+  }
+  applied_ = last.value();
+  return Status();
+}
+
+Status SqliteRoster::Sync() {
+  Lsn applied(applied_.load());
+  return applied == kept_ ? Status() : Write({}, applied);
+}
+
+Status SqliteRoster::Write(std::span<const Transaction* const> transactions, Lsn last) {
+  auto writing = SqliteTransaction::Begin(&writer_);
+  if (!writing) return writing.error();
+  for (const Transaction* transaction : transactions) {
+    for (const Record& record : transaction->records) {
+      if (Status status = Put(record); !status.ok()) return status;
+    }
+  }
+  Status status = write_.set_applied.Bind(1, static_cast<int64_t>(last.value())).Run();
+  if (status.ok()) status = writing->Commit();
+  if (status.ok()) kept_ = last;
+  return status;
+}
+
+Status SqliteRoster::Put(const Record& record) {
+  if (const auto* group = std::get_if<GroupRecord>(&record)) return PutGroup(*group);
+  if (const auto* contact = std::get_if<ContactRecord>(&record)) return PutContact(*contact);
+  return Status();
+}
+
+Status SqliteRoster::PutGroup(const GroupRecord& group) {
+  const GroupSettings& settings = group.settings;
+  SqliteStatement& put = write_.put_group;
+  put.Bind(1, group.group.str()).Bind(2, settings.title);
+  put.Bind(3, static_cast<int64_t>(settings.delivery)).Bind(4, int64_t{settings.open});
+  put.Bind(5, int64_t{settings.history_all}).Bind(6, int64_t{settings.deleted});
+  put.Bind(7, settings.created_ms).Bind(8, static_cast<int64_t>(group.gseq.value()));
+  if (Status status = put.Run(); !status.ok()) return status;
+  int64_t more = 0;
+  for (const GroupMember& member : group.changed) {
+    Result<int> one = PutMember(group.group, member);
+    if (!one) return one.error();
+    more += *one;
+  }
+  if (more == 0) return Status();
+  return write_.count_members.Bind(1, group.group.str()).Bind(2, more).Run();
+}
+
+Result<int> SqliteRoster::PutMember(const GroupId& group, const GroupMember& member) {
+  SqliteStatement& role_of = write_.role_of;
+  bool was_in = false;
+  {
+    Resetting resetting(&role_of);
+    Result<bool> row = role_of.Bind(1, group.str()).Bind(2, member.user.str()).Step();
+    if (!row) return Error(row.error());
+    was_in = *row && IsIn(static_cast<GroupRole>(role_of.Int(0)));
+  }
+  std::string spans = SpansText(member.spans);
+  SqliteStatement& put = write_.put_member;
+  put.Bind(1, group.str()).Bind(2, member.user.str());
+  put.Bind(3, static_cast<int64_t>(member.role)).Bind(4, member.name).Bind(5, spans);
+  if (Status status = put.Run(); !status.ok()) return Error(status);
+  return int{IsIn(member.role)} - int{was_in};
+}
+
+Status SqliteRoster::PutContact(const ContactRecord& contact) {
+  bool empty = contact.state == ContactState::kNone && !contact.blocked && !contact.blocked_by;
+  SqliteStatement& change = empty ? write_.drop_contact : write_.put_contact;
+  change.Bind(1, contact.user.str()).Bind(2, contact.peer.str());
+  if (!empty) {
+    change.Bind(3, static_cast<int64_t>(contact.state));
+    change.Bind(4, int64_t{contact.blocked}).Bind(5, int64_t{contact.blocked_by});
+  }
+  return change.Run();
+}
+
+Result<GroupState> SqliteRoster::ReadGroup(const GroupId& group) {
+  std::lock_guard lock(read_mutex_);
+  SqliteStatement& rows = read_.group;
+  Resetting resetting(&rows);
+  rows.Bind(1, group.str());
+  GroupState state;
+  for (bool first = true;; first = false) {
+    Result<bool> row = rows.Step();
+    if (!row) return Error(row.error());
+    if (!*row && first) return Error(Code::kNotFound, "no group '" + group.str() + "'");
+    if (!*row) return state;
+    if (first) {
+      Result<GroupSettings> settings = SettingsOf(rows);
+      if (!settings) return Error(settings.error());
+      state.settings = std::move(*settings);
+      if (rows.IsNull(6)) return state;
+    }
+    Result<GroupMember> member = MemberOf(rows);
+    if (!member) return Error(member.error());
+    state.members.push_back(std::move(*member));
+  }
+}
+
+Result<std::vector<Membership>> SqliteRoster::GroupsOf(const UserId& user, const GroupId& after,
+                                                       size_t limit) {
+  std::lock_guard lock(read_mutex_);
+  SqliteStatement& rows = read_.groups_of;
+  Resetting resetting(&rows);
+  constexpr size_t kMost = INT64_MAX;
+  rows.Bind(1, user.str()).Bind(2, after.str());
+  rows.Bind(3, static_cast<int64_t>(std::min(limit, kMost)));
+  std::vector<Membership> groups;
+  for (;;) {
+    Result<bool> row = rows.Step();
+    if (!row) return Error(row.error());
+    if (!*row) return groups;
+    Result<GroupSettings> settings = SettingsOf(rows);
+    if (!settings) return Error(settings.error());
+    Result<GroupRole> role = RoleOf(rows.Int(7));
+    if (!role) return Error(role.error());
+    groups.push_back(
+        {GroupId(rows.Text(6)), *role, std::move(*settings), static_cast<uint64_t>(rows.Int(8))});
+  }
+}
+
+Result<std::vector<ContactRecord>> SqliteRoster::Contacts(const UserId& user) {
+  std::lock_guard lock(read_mutex_);
+  SqliteStatement& rows = read_.contacts;
+  Resetting resetting(&rows);
+  rows.Bind(1, user.str());
+  std::vector<ContactRecord> contacts;
+  for (;;) {
+    Result<bool> row = rows.Step();
+    if (!row) return Error(row.error());
+    if (!*row) return contacts;
+    int64_t state = rows.Int(1);
+    if (state < 0 || state > static_cast<int64_t>(ContactState::kAccepted)) {
+      return Error(Corrupt("a contact of '" + user.str() + "' is of an unknown state"));
+    }
+    contacts.push_back({user, UserId(rows.Text(0)), static_cast<ContactState>(state),
+                        rows.Int(2) != 0, rows.Int(3) != 0});
+  }
+}
+
+Status SqliteRoster::ForEachTopicMember(
+    const std::function<void(const GroupId&, const UserId&)>& visit) {
+  std::lock_guard lock(read_mutex_);
+  SqliteStatement& rows = read_.topic_members;
+  Resetting resetting(&rows);
+  for (;;) {
+    Result<bool> row = rows.Step();
+    if (!row) return row.error();
+    if (!*row) return Status();
+    visit(GroupId(rows.Text(0)), UserId(rows.Text(1)));
+  }
+}
+
+// Columns 0 to 5 of kReadGroup and kGroupsOf.
+Result<GroupSettings> SqliteRoster::SettingsOf(const SqliteStatement& row) const {
+  int64_t delivery = row.Int(1);
+  if (delivery < 0 || delivery > static_cast<int64_t>(GroupDelivery::kTopic)) {
+    return Error(Corrupt("a group of an unknown delivery"));
+  }
+  return GroupSettings{std::string(row.Text(0)), static_cast<GroupDelivery>(delivery),
+                       row.Int(2) != 0,          row.Int(3) != 0,
+                       row.Int(4) != 0,          row.Int(5)};
+}
+
+// Columns 6 to 9 of kReadGroup.
+Result<GroupMember> SqliteRoster::MemberOf(const SqliteStatement& row) const {
+  GroupMember member;
+  member.user = UserId(row.Text(6));
+  member.name = row.Text(8);
+  Result<GroupRole> role = RoleOf(row.Int(7));
+  if (!role) return Error(role.error());
+  member.role = *role;
+  if (ParseSpans(row.Text(9), &member.spans)) return member;
+  return Error(Corrupt("'" + std::string(row.Text(9)) + "' are no spans"));
+}
+
+Result<GroupRole> SqliteRoster::RoleOf(int64_t value) const {
+  if (value >= 0 && value <= static_cast<int64_t>(GroupRole::kRemoved)) {
+    return static_cast<GroupRole>(value);
+  }
+  return Error(Corrupt("a member of an unknown role"));
+}
+
+Status SqliteRoster::Corrupt(const std::string& what) const {
+  return Status(Code::kCorruption, path_ + ": " + what + "; restore it from a backup");
+}
+
+Status Prepare(SqliteDb* db, const std::string& path) {
+  Status status = db->Exec("PRAGMA journal_mode = WAL");
+  if (status.ok()) {
+    status = db->Exec("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216;");
+  }
+  return status.ok() ? MigrateSqlite(db, path, kMigrations) : status;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Roster>> Roster::Open(const std::string& data_dir, Env* env) {
+  const std::string path = data_dir + "/roster.db";
+  if (!env->Exists(path)) {
+    Status status = MakePrivateFile(path);
+    if (status.ok()) status = env->SyncDir(data_dir);
+    if (!status.ok()) return Error(status);
+  }
+  auto writer = SqliteDb::Open(path, SqliteDb::Mode::kReadWrite);
+  if (!writer) return Error(writer.error());
+  if (Status status = Prepare(&*writer, path); !status.ok()) return Error(status);
+  auto reader = SqliteDb::Open(path, SqliteDb::Mode::kReadOnly);
+  if (!reader) return Error(reader.error());
+  auto applied = reader->QueryInt("SELECT applied FROM meta");
+  if (!applied) return Error(applied.error());
+  auto write = PrepareAll<WriteStatements>(&*writer, kPutGroup, kCountMembers, kRoleOf, kPutMember,
+                                           kPutContact, kDropContact, kSetApplied);
+  if (!write) return Error(write.error());
+  auto read = PrepareAll<ReadStatements>(&*reader, kReadGroup, kGroupsOf, kContacts, kTopicMembers);
+  if (!read) return Error(read.error());
+  return std::make_unique<SqliteRoster>(path, std::move(*writer), std::move(*write),
+                                        std::move(*reader), std::move(*read),
+                                        Lsn(static_cast<uint64_t>(*applied)));
+}
+
+}  // namespace parley
