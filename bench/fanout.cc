@@ -14,7 +14,6 @@ namespace {
 
 constexpr int64_t kDrainNs = 10'000'000'000;  // without any progress, when the run is over
 constexpr int64_t kAnswerNs = 60'000'000'000;
-constexpr char kGroup[] = "bench";
 
 int64_t Ns(double seconds) { return static_cast<int64_t>(seconds * 1e9); }
 
@@ -54,6 +53,7 @@ class Fanout : public ClientEvents {
       : workload_(workload),
         options_(options),
         run_(std::to_string(NowNs())),
+        group_("b" + run_),
         body_(options.body_bytes, 'x'),
         clients_(workload.endpoint, this),
         checks_(options.members) {}
@@ -79,6 +79,7 @@ class Fanout : public ClientEvents {
   const Workload& workload_;
   const FanoutOptions& options_;
   const std::string run_;
+  const std::string group_;  // one for each run
   const std::string body_;
   Clients clients_;
   std::vector<DeliveryCheck> checks_;
@@ -94,7 +95,7 @@ class Fanout : public ClientEvents {
 };
 
 void Fanout::MakeGroup(const Credentials& credentials) {
-  std::string request = "{\"rid\":\"1\",\"group\":\"" + std::string(kGroup) + "\",\"delivery\":\"" +
+  std::string request = "{\"rid\":\"1\",\"group\":\"" + group_ + "\",\"delivery\":\"" +
                         options_.delivery + "\",\"members\":[";
   for (size_t i = 1; i < options_.members; ++i) {
     request += (i > 1 ? ",\"" : "\"") + UserName(i) + "\"";
@@ -107,8 +108,7 @@ int Fanout::Run() {
   if (!workload_.plain) MakeGroup(credentials);
   for (size_t i = 0; i < options_.members; ++i) {
     const bool own = !workload_.plain && inbox();
-    AddUser(&clients_, credentials, i,
-            {own ? "chat/" + UserName(i) : "group/" + std::string(kGroup)});
+    AddUser(&clients_, credentials, i, {own ? "chat/" + UserName(i) : "group/" + group_});
   }
   clients_.ConnectAll();
   const int64_t start_ns = NowNs();
@@ -144,14 +144,14 @@ void Fanout::Write(int64_t now_ns) {
     if (inbox()) payload_ += "{\"seq\":" + std::to_string(1'000'000 + sent_) + ",";
     payload_ += inbox() ? "" : "{";
     payload_ += "\"type\":\"message\",\"id\":\"" + run_ + "-" + std::to_string(sent_) +
-                "\",\"from\":\"u0\",\"group\":\"" + kGroup +
+                "\",\"from\":\"u0\",\"group\":\"" + group_ +
                 "\",\"gseq\":" + std::to_string(1'000'000 + sent_) +
                 ",\"ts\":1764000000000,\"body\":\"" + body_ + "\"}";
   } else {
     payload_ +=
         "{\"id\":\"" + run_ + "-" + std::to_string(sent_) + "\",\"body\":\"" + body_ + "\"}";
   }
-  clients_.Publish(clients_[0], "group/" + std::string(kGroup), payload_);
+  clients_.Publish(clients_[0], "group/" + group_, payload_);
   open_.push_back({now_ns, 0});
   ++sent_;
 }

@@ -574,7 +574,6 @@ class Engine {
   size_t cached_bytes_ = 0;
   std::vector<User*> syncing_;  // those that had waiting syncs since the last Tick
   Lsn next_lsn_;
-  Lsn roster_lsn_;     // the newest change of any group
   Lsn forgotten_lsn_;  // the newest transaction of users that were forgotten
   std::vector<Transaction> turn_;
   std::vector<Effect> effects_;

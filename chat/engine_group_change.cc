@@ -85,7 +85,6 @@ bool Engine::TryChange(User& actor, Sending& sending, Group& group) {
   bool is_topic = group.settings.delivery == GroupDelivery::kTopic;
   Post(group, transaction, std::move(message), inboxes, was_topic || is_topic);
   if (was_topic) DropSubscribers(group);
-  roster_lsn_ = lsn;
   if (group.exists && MemberOf(group, actor.id) != nullptr) {
     Answer(sending.asker, GroupJson(group, actor.id), lsn);
   } else {

@@ -196,7 +196,7 @@ Status Engine::ChangeSides(std::string_view what, Contact* mine, Contact* theirs
   }
   if (mine->state == State::kAsked) {
     mine->state = theirs->state = State::kAccepted;
-  } else if (what == "accept") {
+  } else if (what == "accept" && mine->state != State::kAccepted) {
     return {Code::kNotFound, "'" + mine->peer.str() + "' has not asked"};
   } else if (mine->state == State::kNone) {
     mine->state = State::kRequested;

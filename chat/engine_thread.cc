@@ -54,6 +54,7 @@ bool EngineThread::Post(Command command) {
     return false;
   }
   queue_.push_back(std::move(command));
+  figures_.queued.store(queue_.size(), std::memory_order_relaxed);
   if (queue_.size() >= kWakeCommands) Notify(std::move(lock));
   return true;
 }

@@ -249,7 +249,7 @@ class Model {
       return "denied";
     } else if (mine.state == "asked") {
       mine.state = theirs.state = "accepted";
-    } else if (what == "accept") {
+    } else if (what == "accept" && mine.state != "accepted") {
       return "not_found";
     } else if (mine.state == "none") {
       mine.state = "requested";

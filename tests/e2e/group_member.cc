@@ -72,8 +72,8 @@ void MemberDevice::Follow() {
   try {
     device_.Subscribe(Source());
     CatchUp();
-  } catch (const std::exception&) {
-    RethrowUnlessLost();
+  } catch (const std::exception& error) {
+    ThrowUnlessLost(error);
   }
 }
 
@@ -107,19 +107,19 @@ void MemberDevice::GoOffline() {
     Acknowledge();
     device_.Flush();
     device_.Disconnect();
-  } catch (const std::exception&) {
-    RethrowUnlessLost();
+  } catch (const std::exception& error) {
+    ThrowUnlessLost(error);
   }
-  Look();
   online_ = false;
+  Look();
 }
 
 bool MemberDevice::Send(const std::string& payload) {
   try {
     device_.Publish("group/" + group_.id, payload);
     return true;
-  } catch (const std::exception&) {
-    RethrowUnlessLost();
+  } catch (const std::exception& error) {
+    ThrowUnlessLost(error);
     return false;
   }
 }
@@ -129,8 +129,8 @@ std::optional<Json> MemberDevice::Ask(const std::string& method, const Json& mem
   std::string answer;
   try {
     answer = device_.AwaitAnswer(device_.StartAsk(method, object.substr(1, object.size() - 2)));
-  } catch (const std::exception&) {
-    RethrowUnlessLost();
+  } catch (const std::exception& error) {
+    ThrowUnlessLost(error);
     return std::nullopt;
   }
   return Json::parse(answer);
@@ -176,21 +176,19 @@ bool MemberDevice::AwaitNumber(uint64_t number) {
   return true;
 }
 
-bool MemberDevice::Acknowledge() {
+void MemberDevice::Acknowledge() {
   const uint64_t has = group_.by_topic ? seen_->last() : seen_->through();
-  if (has <= acknowledged_ || (group_.by_topic && !follows_)) return true;
+  if (has <= acknowledged_ || (group_.by_topic && !follows_)) return;
   const std::string receipt =
       group_.by_topic ? R"({"group":")" + group_.id + R"(","read":)" : R"({"delivered":)";
   try {
     device_.Publish("receipt/" + device_.options().user, receipt + std::to_string(has) + "}");
-    acknowledged_ = has;
-    // What is asked behind it is answered when it is safe.
-    if (!acknowledged_safely_) acknowledged_safely_ = Ask("sync", {{"limit", 1}}).has_value();
-    return true;
-  } catch (const std::exception&) {
-    RethrowUnlessLost();
-    return false;
+  } catch (const std::exception& error) {
+    return ThrowUnlessLost(error);
   }
+  acknowledged_ = has;
+  // What is asked behind it is answered when it is safe.
+  if (!acknowledged_safely_) acknowledged_safely_ = Ask("sync", {{"limit", 1}}).has_value();
 }
 
 void MemberDevice::CatchUp() {
@@ -209,12 +207,11 @@ void MemberDevice::CatchUp() {
   caught_up_ = true;
 }
 
-void MemberDevice::RethrowUnlessLost() {
-  const std::exception_ptr thrown = std::current_exception();
+void MemberDevice::ThrowUnlessLost(const std::exception& why) {
   try {
     device_.AwaitLost();
   } catch (const MqttError&) {
-    std::rethrow_exception(thrown);
+    throw MqttError(device_.options().client_id + ": " + why.what());
   }
 }
 

@@ -4,8 +4,7 @@
 //   delivery inbox   messages come to chat/<me>, numbered by the user's own `seq`; the server
 //                    catches up from what the device acknowledged. Before it ever did, the device
 //                    asks for what it missed itself.
-//   delivery topic   messages come to group/<id>, numbered by `gseq`; whenever the device returns
-//   it
+//   delivery topic   messages come to group/<id>, numbered by `gseq`; a device that returns
 //                    subscribes again and asks for what it missed.
 //
 // One thread uses a device. A lost connection is no error here: calls say so, and Return mends it.
@@ -15,8 +14,10 @@
 #define PARLEY_TESTS_E2E_GROUP_MEMBER_H_
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -100,7 +101,6 @@ class MemberDevice {
   bool AwaitNumber(uint64_t number);
   // Waits for more; the same.
   bool AwaitArrival(std::chrono::milliseconds timeout) { return device_.AwaitArrival(timeout); }
-  bool Acknowledge();
 
   PahoDevice& client() { return device_; }
   Seen& seen() { return *seen_; }
@@ -108,10 +108,11 @@ class MemberDevice {
  private:
   std::string Source() const;  // the topic that the group's messages come to
   void Take(const std::string& message);
+  void Acknowledge();
   // Asks for all that came after what it has.
   void CatchUp();
-  // After paho threw: returns where the connection is lost, else throws that again.
-  void RethrowUnlessLost();
+  // After paho threw: returns where the connection is lost.
+  void ThrowUnlessLost(const std::exception& why);
 
   PahoDevice device_;
   const ReplayedGroup group_;

@@ -45,7 +45,7 @@ constexpr size_t kBusiest = 6;           // who get a laptop
 constexpr size_t kUnsettledMax = 20;     // messages of one sender under way
 constexpr size_t kAbsenceMin = 12;       // events in which somebody does nothing
 constexpr size_t kLookEvery = 25;        // events
-constexpr size_t kKills = 9;             // of the broker, in each log
+constexpr size_t kKills = 8;        // of the broker, in each log
 const std::string kOwner = "the owner";  // no nick: those have no spaces
 
 struct Person {
@@ -746,8 +746,8 @@ TEST_CASE("they have it however often the broker is killed meanwhile") {
     replay.Finish();
     std::cout << "seed " << seed << ": " << group.id << ", " << outages.kills() << " kills, "
               << replay.retries() << " retries\n";
-    CHECK(replay.retries() >= kKills / 2);  // else they hit little
-    CHECK(outages.kills() >= 8);
+    CHECK(replay.retries() >= 2);  // else they hit little
+    CHECK(outages.kills() > kKills);
   }
 }
 

@@ -41,15 +41,13 @@ struct PahoDevice::Paho {
         connect(ConnectOptions(options)),
         client("tcp://127.0.0.1:" + std::to_string(options.port), options.client_id,
                CreateOptions(options.version)) {
-    client.set_connection_lost_handler([this](const std::string& why) {
-      if (options.client_id.find("phone") != std::string::npos) fprintf(stderr, "H5 LOST %s %s\n", options.client_id.c_str(), why.c_str());
+    client.set_connection_lost_handler([this](const std::string&) {
       const std::lock_guard lock(mutex);
       lost = true;
       changed.notify_all();
     });
     // MQTT 5: the server has said so before it closed.
-    client.set_disconnected_handler([this](const mqtt::properties&, mqtt::ReasonCode reason) {
-      fprintf(stderr, "H5 DISCONNECT %s %d\n", options.client_id.c_str(), int(reason));
+    client.set_disconnected_handler([this](const mqtt::properties&, mqtt::ReasonCode) {
       const std::lock_guard lock(mutex);
       lost = true;
       changed.notify_all();
