@@ -229,7 +229,7 @@ void PresenceRun::Flap(size_t user, int64_t now_ns) {
     const bool lost = random_() % 4 != 0;
     clients_.Close(client, !lost);
     Went(user, now_ns);
-    flaps_.emplace(now_ns + (lost ? Between(1, 8) : Between(5, 20)), user);
+    flaps_.emplace(now_ns + (lost ? Between(1, 15) : Between(5, 20)), user);
   }
 }
 

@@ -102,16 +102,14 @@ void Engine::Tick() {
 // Sessions.
 
 void Engine::On(Connected& connected) {
-  auto session = std::make_unique<Session>();
-  session->id = connected.session;
-  session->user = &UserOf(connected.user);
-  session->device = std::move(connected.device);
-  session->service = connected.service;
-  session->held = connected.held;
-  session->user->sessions.push_back(session.get());
-  Session& came = *session;
-  sessions_[session->id] = std::move(session);
-  Came(came);
+  Session& session = sessions_[connected.session];
+  session.id = connected.session;
+  session.user = &UserOf(connected.user);
+  session.device = std::move(connected.device);
+  session.service = connected.service;
+  session.held = connected.held;
+  session.user->sessions.Add(&session);
+  Came(session);
 }
 
 void Engine::On(Disconnected& disconnected) {
@@ -120,8 +118,8 @@ void Engine::On(Disconnected& disconnected) {
   if (!session->gone) Went(*session);
   if (session->receipts_waiting > 0) return;  // what it confirmed before it left counts
   User& user = *session->user;
-  std::erase(user.sessions, session);
-  std::erase_if(user.waiting_syncs, [&](const auto& w) { return w.asker.session == session->id; });
+  user.sessions.Remove(session);
+  user.waiting_syncs.RemoveIf([&](const auto& w) { return w.asker.session == session->id; });
   user.used_ms = now_ms_;
   if (session->groups) {
     for (const GroupId& group : *session->groups) Unsubscribe(*session, group);
@@ -223,8 +221,7 @@ void Engine::Route(Session& session, const UserId& actor, std::string_view topic
 Engine::User& Engine::UserOf(const UserId& id) {
   auto& slot = users_[id];
   if (!slot) {
-    slot = std::make_unique<User>();
-    slot->id = id;
+    slot = std::make_unique<User>(users_.find(id)->first);
   }
   slot->used_ms = now_ms_;
   return *slot;
@@ -232,7 +229,7 @@ Engine::User& Engine::UserOf(const UserId& id) {
 
 Engine::Session* Engine::FindSession(SessionId id) {
   auto it = sessions_.find(id);
-  return it == sessions_.end() ? nullptr : it->second.get();
+  return it == sessions_.end() ? nullptr : &it->second;
 }
 
 Engine::Ready Engine::Load(User& user, Parts parts, OnLoaded then) {
@@ -297,18 +294,13 @@ void Engine::TakeTail(User& user, const LogTail& tail) {
 void Engine::Finish(User& user, Parts parts, const Status& status) {
   user.loading &= static_cast<Parts>(~parts);
   if (status.ok()) user.loaded |= parts;
-  std::vector<LoadWaiting> done;
-  for (size_t i = 0; i < user.on_loaded.size();) {
-    LoadWaiting& waiting = user.on_loaded[i];
-    bool ends = status.ok() ? Loads(user, waiting.parts) : (waiting.parts & parts) != 0;
-    if (ends) {
-      done.push_back(std::move(waiting));
-      user.on_loaded.erase(user.on_loaded.begin() + static_cast<std::ptrdiff_t>(i));
-    } else {
-      ++i;
-    }
+  auto waiting = std::exchange(user.on_loaded, {});
+  RareList<LoadWaiting> done;
+  for (LoadWaiting& one : waiting) {
+    bool ends = status.ok() ? Loads(user, one.parts) : (one.parts & parts) != 0;
+    (ends ? done : user.on_loaded).push_back(std::move(one));
   }
-  for (LoadWaiting& waiting : done) waiting.then(status);
+  for (LoadWaiting& one : done) one.then(status);
 }
 
 void Engine::Read(User& user, std::function<Continuation(const MessageStore&)> job,
@@ -384,11 +376,10 @@ void Engine::Forget(int64_t now_ms) {
 }
 
 void Engine::DropCache(User& user) {
-  if (user.cache.empty()) return;
-  cached_bytes_ -= user.cache_bytes;
-  user.cache_bytes = 0;
-  user.cache.clear();
-  cache_uses_.erase(user.cache_use);
+  if (!user.cache) return;
+  cached_bytes_ -= user.cache->bytes;
+  cache_uses_.erase(user.cache->use);
+  user.cache.reset();
 }
 
 void Engine::TrimCache() {

@@ -34,6 +34,7 @@
 #include "chat/json_out.h"
 #include "chat/ports.h"
 #include "chat/quota.h"
+#include "chat/rare_list.h"
 #include "chat/release.h"
 #include "chat/topic_members.h"
 #include "storage/env.h"
@@ -137,6 +138,22 @@ class Engine {
   static constexpr Parts kSent = 2;      // the ids it sent last
   static constexpr Parts kContacts = 4;  // contacts and blocks
 
+  // As an optional, in half the room.
+  class SeqOrNone {
+   public:
+    SeqOrNone() = default;
+    SeqOrNone(Seq seq) : seq_(seq) {}
+    SeqOrNone(std::optional<Seq> seq) : seq_(seq.value_or(kNone)) {}
+    void reset() { seq_ = kNone; }
+    explicit operator bool() const { return seq_ != kNone; }
+    Seq operator*() const { return seq_; }
+    Seq value_or(Seq none) const { return seq_ == kNone ? none : seq_; }
+
+   private:
+    static constexpr Seq kNone{UINT64_MAX};
+    Seq seq_ = kNone;
+  };
+
   // There is one for every connection: small members stand together, so that it stays small.
   struct Session {
     SessionId id = 0;
@@ -144,7 +161,7 @@ class Engine {
     DeviceId device;
     // What the device once confirmed, as the store has it. A device that never did has none: it
     // starts live, and no window holds it back.
-    std::optional<Seq> cursor;
+    SeqOrNone cursor;
     Seq sent;                       // the last number that was put on its way
     Seq acked;                      // its window begins after this
     Lsn receipt_lsn;                // what its last receipt changed
@@ -247,38 +264,48 @@ class Engine {
     bool blocked_by = false;
     bool operator==(const Contact&) const = default;
   };
+  struct Contacts {
+    std::vector<Contact> rows;  // by peer
+    Lsn lsn;                    // what changed them last, since they were read
+  };
 
   enum class Shown : uint8_t { kOffline, kAway, kOnline };
 
+  // A user's newest messages.
+  struct Cache {
+    std::vector<CachedEntry> entries;  // a contiguous run that ends at `last`
+    size_t bytes = 0;
+    std::list<User*>::iterator use;  // in cache_uses_
+  };
+
+  // There is one for every connection, as of Session.
   struct User {
-    UserId id;
+    explicit User(const UserId& key) : id(key) {}
+
+    const UserId& id;  // the key in users_
     Parts loaded = 0;
     Parts loading = 0;
     Shown shown = Shown::kOffline;  // what contacts were last told
-    bool presence_due = false;      // in presence_due_
-    bool told_offline = false;      // somebody was, ahead of the batch
-    bool parked_waits = false;      // the first of `parked` waits for a read
-    bool syncing = false;           // in syncing_
-    bool marks_reading = false;
+    bool presence_due : 1 = false;  // in presence_due_
+    bool told_offline : 1 = false;  // somebody was, ahead of the batch
+    bool parked_waits : 1 = false;  // the first of `parked` waits for a read
+    bool syncing : 1 = false;       // in syncing_
+    bool marks_reading : 1 = false;
+    uint32_t presence_due_at = 0;  // the low half of a time in ms
     Seq last, floor, delivered, read;
     Lsn lsn;  // the last transaction that touched this user's store
     int64_t used_ms = 0;
     int pins = 0;          // reads under way that come back to it
     uint32_t unloads = 0;  // how often: what was read before the last one is void
-    std::vector<LoadWaiting> on_loaded;
-    std::unique_ptr<std::vector<Contact>> contacts;  // by peer; null: none
-    Lsn contacts_lsn;            // what changed them last, since they were read
-    int64_t presence_due_ms = 0;
+    RareList<LoadWaiting> on_loaded;
+    std::unique_ptr<Contacts> contacts;  // null: none
     int64_t left_ms = 0;  // when its last device went, as far as that is known; 0: it isn't
-    TokenBucket typing_bucket;
-    std::vector<Session*> sessions;
-    std::vector<CachedEntry> cache;  // a contiguous run that ends at `last`
-    size_t cache_bytes = 0;
-    std::list<User*>::iterator cache_use;  // in cache_uses_ where cache is not empty
+    FewPointers<Session> sessions;
+    std::unique_ptr<Cache> cache;  // null: there are none
     std::unique_ptr<SentIds> sent;
     std::unique_ptr<Recent> recent;
-    std::list<Sending> parked;
-    std::vector<WaitingSync> waiting_syncs;
+    RareList<Sending> parked;
+    RareList<WaitingSync> waiting_syncs;
     TokenBucket bucket;
     Seq wanted_delivered, wanted_read;  // receipts whose range is being read, merged
   };
@@ -481,6 +508,7 @@ class Engine {
   // engine_people.cc
   void TakeContacts(User& user, const std::vector<ContactRecord>& contacts);
   void DropContacts(User& user);
+  static Lsn ContactsLsn(const User& user);
   const Contact* FindContact(const User& user, const UserId& peer) const;
   static void PutContact(User& user, const Contact& contact);
   // Contacts, and neither has blocked the other: each is shown the other's presence.
@@ -510,6 +538,8 @@ class Engine {
   // `before`: what StatusOf said.
   void StatusChanged(User& user, Shown before);
   void PresenceDue(User& user, int64_t in_ms);
+  // In how many ms; 0 or less: now.
+  int64_t DueIn(const User& user) const;
   void Came(Session& session);
   void Went(Session& session);
   void Says(Session& session, const Asker& asker, std::string_view payload);
@@ -561,7 +591,7 @@ class Engine {
   Release* const release_;
 
   std::unordered_map<UserId, std::unique_ptr<User>> users_;
-  std::unordered_map<SessionId, std::unique_ptr<Session>> sessions_;
+  std::unordered_map<SessionId, Session> sessions_;
   std::unordered_map<GroupId, std::unique_ptr<Group>> groups_;
   std::unordered_map<KeyName, Key> keys_;
   std::vector<User*> presence_due_;  // those whose status may have to be told
@@ -570,7 +600,8 @@ class Engine {
   int64_t presence_waits_ms_ = 0;    // since when a batch waits for contacts; 0: it doesn't
   size_t presence_loads_ = 0;        // reads for it under way
   std::unordered_map<UserId, PasswordTries> password_tries_;
-  std::list<User*> cache_uses_;      // those with a cache, latest used first
+  std::unordered_map<UserId, TokenBucket> typists_;
+  std::list<User*> cache_uses_;  // those with a cache, latest used first
   size_t cached_bytes_ = 0;
   std::vector<User*> syncing_;  // those that had waiting syncs since the last Tick
   Lsn next_lsn_;

@@ -230,16 +230,18 @@ void Engine::AskSync(const Asker& asker, const json& request) {
   }
   user.waiting_syncs.push_back(
       {asker, Seq(after), limit, now_ms_ + static_cast<int64_t>(wait_s) * 1000});
-  if (!std::exchange(user.syncing, true)) syncing_.push_back(&user);
+  if (!user.syncing) syncing_.push_back(&user);
+  user.syncing = true;
 }
 
 void Engine::AnswerSync(User& user, const Asker& asker, Seq after, uint64_t limit) {
   if (after >= user.last) return AnswerSyncFrom(user, asker, {}, false);
   if (InCache(user, after.Next()) != nullptr) {
-    auto begin = user.cache.begin() +
-                 static_cast<std::ptrdiff_t>(after.value() + 1 - user.cache.front().seq.value());
+    const auto& entries = user.cache->entries;
+    auto begin = entries.begin() +
+                 static_cast<std::ptrdiff_t>(after.value() + 1 - entries.front().seq.value());
     auto count =
-        std::min<std::ptrdiff_t>(user.cache.end() - begin, static_cast<std::ptrdiff_t>(limit));
+        std::min<std::ptrdiff_t>(entries.end() - begin, static_cast<std::ptrdiff_t>(limit));
     return AnswerSyncFrom(user, asker, {begin, begin + count}, false);
   }
   auto failed = [asker](Engine& engine, const Status& why) { engine.Refuse(asker, why); };

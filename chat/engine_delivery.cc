@@ -85,9 +85,9 @@ void Engine::Restart(Session& session) {
 void Engine::StoresChanged() {
   any_failed_ = false;
   for (auto& [id, session] : sessions_) {
-    if (session->delivery != Session::Delivery::kFailed) continue;
-    if (log_->store_ok(session->user->id.str())) {
-      Restart(*session);
+    if (session.delivery != Session::Delivery::kFailed) continue;
+    if (log_->store_ok(session.user->id.str())) {
+      Restart(session);
     } else {
       any_failed_ = true;
     }
@@ -118,8 +118,10 @@ void Engine::Deliver(Session& session, const CachedEntry& entry) {
 }
 
 const CachedEntry* Engine::InCache(const User& user, Seq seq) const {
-  if (user.cache.empty() || seq < user.cache.front().seq || seq > user.last) return nullptr;
-  return &user.cache[seq.value() - user.cache.front().seq.value()];
+  if (!user.cache || seq > user.last) return nullptr;
+  const auto& entries = user.cache->entries;
+  if (seq < entries.front().seq) return nullptr;
+  return &entries[seq.value() - entries.front().seq.value()];
 }
 
 void Engine::Pump(Session& session) {

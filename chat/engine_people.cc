@@ -64,12 +64,12 @@ Status ReadText(const json& request, const char* name, std::string* text) {
 
 void Engine::TakeContacts(User& user, const std::vector<ContactRecord>& contacts) {
   user.contacts.reset();
-  user.contacts_lsn = Lsn();
   if (contacts.empty()) return;
-  user.contacts = std::make_unique<std::vector<Contact>>();
-  user.contacts->reserve(contacts.size());
+  user.contacts = std::make_unique<Contacts>();
+  auto& rows = user.contacts->rows;
+  rows.reserve(contacts.size());
   for (const ContactRecord& record : contacts) {
-    user.contacts->push_back({record.peer, record.state, record.blocked, record.blocked_by});
+    rows.push_back({record.peer, record.state, record.blocked, record.blocked_by});
   }
 }
 
@@ -79,25 +79,27 @@ void Engine::DropContacts(User& user) {
   user.loaded &= static_cast<Parts>(~kContacts);
 }
 
+Lsn Engine::ContactsLsn(const User& user) { return user.contacts ? user.contacts->lsn : Lsn(); }
+
 const Engine::Contact* Engine::FindContact(const User& user, const UserId& peer) const {
   if (!user.contacts) return nullptr;
-  auto place =
-      std::lower_bound(user.contacts->begin(), user.contacts->end(), peer, ByPeer<Contact>);
-  return place != user.contacts->end() && place->peer == peer ? &*place : nullptr;
+  const auto& rows = user.contacts->rows;
+  auto place = std::lower_bound(rows.begin(), rows.end(), peer, ByPeer<Contact>);
+  return place != rows.end() && place->peer == peer ? &*place : nullptr;
 }
 
 void Engine::PutContact(User& user, const Contact& contact) {
-  if (!user.contacts) user.contacts = std::make_unique<std::vector<Contact>>();
-  auto place =
-      std::lower_bound(user.contacts->begin(), user.contacts->end(), contact.peer, ByPeer<Contact>);
-  bool known = place != user.contacts->end() && place->peer == contact.peer;
+  if (!user.contacts) user.contacts = std::make_unique<Contacts>();
+  auto& rows = user.contacts->rows;
+  auto place = std::lower_bound(rows.begin(), rows.end(), contact.peer, ByPeer<Contact>);
+  bool known = place != rows.end() && place->peer == contact.peer;
   bool none = contact.state == ContactState::kNone && !contact.blocked && !contact.blocked_by;
   if (!known && !none) {
-    user.contacts->insert(place, contact);
+    rows.insert(place, contact);
   } else if (known && !none) {
     *place = contact;
   } else if (known) {
-    user.contacts->erase(place);
+    rows.erase(place);
   }
 }
 
@@ -164,8 +166,8 @@ void Engine::ListContacts(const Asker& asker, const json& request) {
     std::string listed;
     uint64_t count = 0;
     bool more = false;
-    for (size_t i = 0; user.contacts && i < user.contacts->size(); ++i) {
-      const Contact& contact = (*user.contacts)[i];
+    for (size_t i = 0; user.contacts && i < user.contacts->rows.size(); ++i) {
+      const Contact& contact = user.contacts->rows[i];
       // Who has only blocked the user is not told of.
       if (contact.state == ContactState::kNone && !contact.blocked) continue;
       if (contact.peer <= after) continue;
@@ -175,7 +177,7 @@ void Engine::ListContacts(const Asker& asker, const json& request) {
       ++count;
     }
     Answer(asker, ",\"contacts\":[" + listed + (more ? "],\"more\":true" : "],\"more\":false"),
-           user.contacts_lsn);
+           ContactsLsn(user));
   };
   if (Load(UserOf(asker.user), kContacts, list) == Ready::kNow) list(Status());
 }
@@ -216,7 +218,8 @@ Status Engine::CheckRoom(const User& user, const Contact& now) const {
   const Contact was = known != nullptr ? *known : Contact{.peer = now.peer};
   auto full = [&](auto counts) {
     if (!counts(now) || counts(was) || !user.contacts) return false;
-    auto count = std::count_if(user.contacts->begin(), user.contacts->end(), counts);
+    const auto& rows = user.contacts->rows;
+    auto count = std::count_if(rows.begin(), rows.end(), counts);
     return static_cast<size_t>(count) >= options_.contacts_max;
   };
   if (!full(own) && !full(asked)) return {};
@@ -243,13 +246,13 @@ void Engine::ChangeContact(const Asker& asker, std::string_view what, User& user
   if (status.ok()) status = CheckRoom(peer, theirs);
   if (!status.ok()) return Refuse(asker, status);
   const std::string answer = ",\"contact\":" + ContactJson(mine);
-  if (mine == my_was && theirs == their_was) return Answer(asker, answer, user.contacts_lsn);
+  if (mine == my_was && theirs == their_was) return Answer(asker, answer, ContactsLsn(user));
 
   Transaction& change = Change();
   Lsn lsn = change.lsn;
   auto record = [&](User& of, const Contact& now) {
     PutContact(of, now);
-    of.lsn = of.contacts_lsn = lsn;
+    of.lsn = of.contacts->lsn = lsn;
     change.records.emplace_back(
         ContactRecord{of.id, now.peer, now.state, now.blocked, now.blocked_by});
   };

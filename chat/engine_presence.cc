@@ -31,6 +31,7 @@ constexpr int64_t kWillWaitMs = 100;
 
 // Typing is the first to go: past so many effects that are on their way.
 constexpr size_t kTypingEffectsMax = 2000;
+constexpr size_t kTypistsMax = 20'000;  // whose rate is known; then all begin anew
 
 }  // namespace
 
@@ -60,11 +61,15 @@ void Engine::StatusChanged(User& user, Shown before) {
 }
 
 void Engine::PresenceDue(User& user, int64_t in_ms) {
-  user.presence_due_ms = now_ms_ + in_ms;
-  bool first = presence_due_.empty();
-  if (!std::exchange(user.presence_due, true)) presence_due_.push_back(&user);
-  presence_next_ms_ =
-      first ? user.presence_due_ms : std::min(presence_next_ms_, user.presence_due_ms);
+  int64_t due_ms = now_ms_ + in_ms;
+  user.presence_due_at = static_cast<uint32_t>(due_ms);
+  presence_next_ms_ = presence_due_.empty() ? due_ms : std::min(presence_next_ms_, due_ms);
+  if (!user.presence_due) presence_due_.push_back(&user);
+  user.presence_due = true;
+}
+
+int64_t Engine::DueIn(const User& user) const {
+  return static_cast<int32_t>(user.presence_due_at - static_cast<uint32_t>(now_ms_));
 }
 
 void Engine::Came(Session& session) {
@@ -121,9 +126,9 @@ void Engine::PresenceTick() {
   for (User* user : presence_due_) {
     bool tell = IsToTell(*user);
     // Contacts that may yet be taken back are told nothing.
-    bool ready = !tell || (Loads(*user, kContacts) && user->contacts_lsn <= committed);
-    if (user->presence_due_ms > now_ms_ || !ready || work >= kBatchContactsMax) {
-      presence_next_ms_ = std::min(presence_next_ms_, user->presence_due_ms);
+    bool ready = !tell || (Loads(*user, kContacts) && ContactsLsn(*user) <= committed);
+    if (DueIn(*user) > 0 || !ready || work >= kBatchContactsMax) {
+      presence_next_ms_ = std::min(presence_next_ms_, now_ms_ + DueIn(*user));
       later.push_back(user);
       continue;
     }
@@ -140,13 +145,13 @@ void Engine::PresenceTick() {
 bool Engine::AwaitDueContacts() {
   bool waits = false;
   for (User* user : presence_due_) {
-    if (user->presence_due_ms > now_ms_ || Loads(*user, kContacts) || !IsToTell(*user)) continue;
+    if (DueIn(*user) > 0 || Loads(*user, kContacts) || !IsToTell(*user)) continue;
     waits = true;
     if ((user->loading & kContacts) != 0 || presence_loads_ >= kBatchReadsMax) continue;
     ++presence_loads_;
     Load(*user, kContacts, [this, user](const Status& status) {
       --presence_loads_;
-      if (!status.ok()) user->presence_due_ms = now_ms_ + kRetryMs;
+      if (!status.ok() && user->presence_due) PresenceDue(*user, kRetryMs);
     });
   }
   if (waits && presence_waits_ms_ == 0) presence_waits_ms_ = now_ms_;
@@ -158,7 +163,7 @@ size_t Engine::GatherStatus(User& user, StatusLists* lists) {
   user.shown = StatusOf(user);
   user.told_offline = false;
   if (!user.contacts) return 1;
-  for (const Contact& contact : *user.contacts) {
+  for (const Contact& contact : user.contacts->rows) {
     if (!Visible(contact)) continue;
     auto peer = users_.find(contact.peer);
     if (peer == users_.end() || peer->second->sessions.empty()) continue;
@@ -168,7 +173,7 @@ size_t Engine::GatherStatus(User& user, StatusLists* lists) {
     EmitStatuses(*peer->second, list);
     list.clear();
   }
-  return 1 + user.contacts->size();
+  return 1 + user.contacts->rows.size();
 }
 
 void Engine::EmitStatuses(const User& receiver, const std::string& list, Lsn needs) {
@@ -264,8 +269,8 @@ std::vector<UserId> Engine::VisibleOf(const User& user, const std::vector<UserId
     const Contact* contact = FindContact(user, one);
     if (contact != nullptr && Visible(*contact)) visible.push_back(one);
   }
-  for (size_t i = 0; users.empty() && user.contacts && i < user.contacts->size(); ++i) {
-    const Contact& contact = (*user.contacts)[i];
+  for (size_t i = 0; users.empty() && user.contacts && i < user.contacts->rows.size(); ++i) {
+    const Contact& contact = user.contacts->rows[i];
     if (Visible(contact)) visible.push_back(contact.peer);
   }
   return visible;
@@ -314,7 +319,7 @@ void Engine::AnswerPresence(const Asker& asker, const std::vector<UserId>& users
   const std::vector<UserId> visible = VisibleOf(user, users);
   for (const UserId& one : visible) add(one, true);
   for (const UserId& one : visible) add(one, false);
-  Answer(asker, ",\"users\":[" + list + (more ? "],\"more\":true" : "]"), user.contacts_lsn);
+  Answer(asker, ",\"users\":[" + list + (more ? "],\"more\":true" : "]"), ContactsLsn(user));
 }
 
 // Typing.
@@ -335,16 +340,16 @@ void Engine::Typing(const Asker& asker, std::string_view to, std::string_view pa
     status = {Code::kNotFound, "no account '" + std::string(to) + "'"};
   }
   if (!status.ok()) return Refuse(asker, status);
-  User& user = UserOf(asker.user);
   double rate = options_.typing_rate;
-  bool dropped = user.typing_bucket.Take(now_ms_, rate, std::max(1.0, rate)) > 0 ||
+  if (typists_.size() >= kTypistsMax) typists_.clear();
+  bool dropped = typists_[asker.user].Take(now_ms_, rate, std::max(1.0, rate)) > 0 ||
                  release_->size() > kTypingEffectsMax;
   if (dropped) return;
   auto pass = [this, asker, to_group, id = std::string(to), on = on->get<bool>()](const Status& s) {
     if (!s.ok()) return Refuse(asker, s);
     to_group ? TypeInGroup(asker, GroupId(id), on) : TypeTo(asker, UserId(id), on);
   };
-  if (Load(user, kContacts, pass) == Ready::kNow) pass(Status());
+  if (Load(UserOf(asker.user), kContacts, pass) == Ready::kNow) pass(Status());
 }
 
 void Engine::TypeTo(const Asker& asker, const UserId& to, bool on) {

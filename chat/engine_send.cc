@@ -360,28 +360,30 @@ void Engine::EmitOutcome(User& sender, const Sending& sending, const SentIds::Se
 void Engine::AppendEntry(User& user, CachedEntry entry) {
   user.last = entry.seq;
   user.used_ms = now_ms_;
-  if (user.cache.empty()) {
+  if (!user.cache) {
     cache_uses_.push_front(&user);
-    user.cache_use = cache_uses_.begin();
-  } else if (user.cache_use != cache_uses_.begin()) {
-    cache_uses_.splice(cache_uses_.begin(), cache_uses_, user.cache_use);
+    user.cache = std::make_unique<Cache>();
+    user.cache->use = cache_uses_.begin();
+  } else if (user.cache->use != cache_uses_.begin()) {
+    cache_uses_.splice(cache_uses_.begin(), cache_uses_, user.cache->use);
   }
+  auto& entries = user.cache->entries;
   size_t bytes = entry.message->rest.size() + sizeof(CachedEntry) + sizeof(CachedMessage);
-  user.cache.push_back(std::move(entry));
-  user.cache_bytes += bytes;
+  entries.push_back(std::move(entry));
+  user.cache->bytes += bytes;
   cached_bytes_ += bytes;
-  if (user.cache.size() >= 2 * options_.user_cache_messages) {
+  if (entries.size() >= 2 * options_.user_cache_messages) {
     // The older half goes at once, so that the run stays one piece and moving it costs little.
-    auto half = user.cache.begin() + static_cast<std::ptrdiff_t>(options_.user_cache_messages);
+    auto half = entries.begin() + static_cast<std::ptrdiff_t>(options_.user_cache_messages);
     size_t freed = 0;
-    for (auto it = user.cache.begin(); it != half; ++it) {
+    for (auto it = entries.begin(); it != half; ++it) {
       freed += it->message->rest.size() + sizeof(CachedEntry) + sizeof(CachedMessage);
     }
-    user.cache.erase(user.cache.begin(), half);
-    user.cache_bytes -= freed;
+    entries.erase(entries.begin(), half);
+    user.cache->bytes -= freed;
     cached_bytes_ -= freed;
   }
-  const CachedEntry newest = user.cache.back();
+  const CachedEntry newest = entries.back();
   if (user.recent) AddToRecent(user, newest);
   for (Session* session : user.sessions) {
     if (session->delivery == Session::Delivery::kLive && WindowOpen(*session) &&

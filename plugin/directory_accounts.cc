@@ -1,6 +1,7 @@
 #include "plugin/directory_accounts.h"
 
 #include <algorithm>
+#include <unordered_map>
 #include <utility>
 
 #include "chat/payload.h"
@@ -56,17 +57,7 @@ bool DirectoryAccounts::StrangersAllowed(const KeyName& name) const {
 
 void DirectoryAccounts::RecordSeen(const UserId& user, const DeviceId& device, int64_t ts_ms) {
   std::lock_guard lock(seen_mutex_);
-  std::vector<Device>& devices = seen_[user];
-  auto known = std::find_if(devices.begin(), devices.end(),
-                            [&](const Device& one) { return one.id == device; });
-  if (known != devices.end()) {
-    known->last_seen_ms = std::max(known->last_seen_ms, ts_ms);
-  } else if (seen_count_ < kSeenMax) {
-    devices.push_back({device, ts_ms});
-    ++seen_count_;
-  } else if (devices.empty()) {
-    seen_.erase(user);
-  }
+  if (seen_.size() < kSeenMax) seen_.push_back({user, {device, ts_ms}});
   ScheduleSeen();
 }
 
@@ -83,29 +74,26 @@ void DirectoryAccounts::ScheduleSeen() {
 
 Status DirectoryAccounts::WriteSeen() {
   std::vector<DeviceSeen> seen;
+  uint64_t end = 0;
   {
     std::lock_guard lock(seen_mutex_);
-    seen.reserve(seen_count_);
-    for (const auto& [user, devices] : seen_) {
-      for (const Device& device : devices) seen.push_back({user, device});
-    }
+    seen = seen_;
+    end = seen_dropped_ + seen.size();
   }
   if (seen.empty()) return {};
   Status status = directory_->TouchDevices(seen);
-  if (status.ok()) DropWritten(seen);
+  if (status.ok()) DropWritten(end);
   return status;
 }
 
-void DirectoryAccounts::DropWritten(const std::vector<DeviceSeen>& written) {
+// Somebody else may have dropped some of it already.
+void DirectoryAccounts::DropWritten(uint64_t end) {
   std::lock_guard lock(seen_mutex_);
-  for (const DeviceSeen& one : written) {
-    auto it = seen_.find(one.user);
-    if (it == seen_.end()) continue;  // somebody else wrote it, too
-    seen_count_ -= std::erase_if(it->second, [&](const Device& device) {
-      return device.id == one.device.id && device.last_seen_ms <= one.device.last_seen_ms;
-    });
-    if (it->second.empty()) seen_.erase(it);
-  }
+  if (end <= seen_dropped_) return;
+  auto written = static_cast<std::ptrdiff_t>(end - seen_dropped_);
+  // A new one: after ten thousand have connected at once, it should not stay so large.
+  seen_ = std::vector<DeviceSeen>(seen_.begin() + written, seen_.end());
+  seen_dropped_ = end;
 }
 
 Result<std::vector<Device>> DirectoryAccounts::Devices(const UserId& user) {
@@ -120,20 +108,20 @@ Status DirectoryAccounts::RemoveDevice(const UserId& user, const DeviceId& devic
 
 // What waits is looked at first: what is gone from there is in the database.
 Result<std::vector<int64_t>> DirectoryAccounts::LastSeen(const std::vector<UserId>& users) {
-  std::vector<int64_t> waiting(users.size(), 0);
+  std::unordered_map<UserId, int64_t> waiting;
+  for (const UserId& user : users) waiting[user] = 0;
   {
     std::lock_guard lock(seen_mutex_);
-    for (size_t i = 0; i < users.size(); ++i) {
-      auto it = seen_.find(users[i]);
-      if (it == seen_.end()) continue;
-      for (const Device& device : it->second) {
-        waiting[i] = std::max(waiting[i], device.last_seen_ms);
-      }
+    for (const DeviceSeen& one : seen_) {
+      auto asked = waiting.find(one.user);
+      if (asked != waiting.end()) asked->second = std::max(asked->second, one.device.last_seen_ms);
     }
   }
   auto seen = directory_->LastSeen(users);
   if (!seen) return seen;
-  for (size_t i = 0; i < users.size(); ++i) (*seen)[i] = std::max((*seen)[i], waiting[i]);
+  for (size_t i = 0; i < users.size(); ++i) {
+    (*seen)[i] = std::max((*seen)[i], waiting[users[i]]);
+  }
   return seen;
 }
 

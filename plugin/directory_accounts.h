@@ -9,7 +9,6 @@
 
 #include <mutex>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "chat/ports.h"
@@ -48,7 +47,7 @@ class DirectoryAccounts final : public Accounts {
  private:
   void ScheduleSeen();
   Status WriteSeen();
-  void DropWritten(const std::vector<DeviceSeen>& written);
+  void DropWritten(uint64_t end);
 
   Directory* const directory_;
   const Credentials* const credentials_;
@@ -56,8 +55,8 @@ class DirectoryAccounts final : public Accounts {
 
   // What is yet to be written. It stays until it is, so that no reader misses it.
   std::mutex seen_mutex_;
-  std::unordered_map<UserId, std::vector<Device>> seen_;
-  size_t seen_count_ = 0;
+  std::vector<DeviceSeen> seen_;  // as it came
+  uint64_t seen_dropped_ = 0;     // how many came before those
   bool seen_scheduled_ = false;
 };
 

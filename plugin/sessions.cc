@@ -50,7 +50,7 @@ bool Subscriptions::RemoveGroup(const GroupId& group) {
 
 Session* Sessions::Find(const mosquitto* client) {
   auto it = by_client_.find(client);
-  return it == by_client_.end() ? nullptr : it->second.get();
+  return it == by_client_.end() ? nullptr : &it->second;
 }
 
 Session* Sessions::Find(SessionId id) {
@@ -82,32 +82,32 @@ UserId Sessions::TakeEnded(const mosquitto* client) {
 
 Session& Sessions::Add(const mosquitto* client, Who who, bool resume, int64_t now_s) {
   ended_ = nullptr;
-  auto session = std::make_unique<Session>();
-  session->id = ++last_id_;
-  session->who = std::move(who);
-  const std::string& device = session->who.device.str();
+  Session session;
+  session.id = ++last_id_;
+  session.who = std::move(who);
+  const std::string& device = session.who.device.str();
   auto known = remembered_.find(device);
   auto before = by_device_.find(device);
   if (resume && before != by_device_.end() && before->second->lasting) {
-    session->to = before->second->to.Copy();  // a takeover: the old connection is still here
-  } else if (resume && known != remembered_.end() && known->second.user == session->who.user &&
+    session.to = before->second->to.Copy();  // a takeover: the old connection is still here
+  } else if (resume && known != remembered_.end() && known->second.user == session.who.user &&
              known->second.until_s > now_s) {
-    session->to = std::move(known->second.to);
+    session.to = std::move(known->second.to);
   }
   if (known != remembered_.end()) remembered_.erase(known);
   if (before != by_device_.end()) by_device_.erase(before);
-  by_device_[device] = session.get();
-  by_id_[session->id] = session.get();
-  auto& slot = by_client_[client];
-  slot = std::move(session);
-  return *slot;
+  Session& added = by_client_[client];
+  added = std::move(session);
+  by_device_[added.who.device.str()] = &added;
+  by_id_[added.id] = &added;
+  return added;
 }
 
 SessionId Sessions::Remove(const mosquitto* client, int64_t now_s) {
   ended_ = nullptr;
   auto it = by_client_.find(client);
   if (it == by_client_.end()) return 0;
-  Session& session = *it->second;
+  Session& session = it->second;
   SessionId id = session.id;
   by_id_.erase(id);
   auto device = by_device_.find(session.who.device.str());

@@ -95,7 +95,7 @@ class Sessions {
   size_t size() const { return by_client_.size(); }
   template <class F>
   void ForEach(F f) {
-    for (auto& [client, session] : by_client_) f(*session);
+    for (auto& [client, session] : by_client_) f(session);
   }
   // Drops what has expired. Now and then.
   void Expire(int64_t now_s);
@@ -111,7 +111,7 @@ class Sessions {
   SessionId last_id_ = 0;
   const mosquitto* ended_ = nullptr;  // TakeEnded; never dereferenced
   UserId ended_user_;
-  std::unordered_map<const mosquitto*, std::unique_ptr<Session>> by_client_;
+  std::unordered_map<const mosquitto*, Session> by_client_;
   std::unordered_map<SessionId, Session*> by_id_;
   std::unordered_map<std::string_view, Session*> by_device_;  // the newest; keys live in sessions
   std::unordered_map<std::string, Remembered> remembered_;

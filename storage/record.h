@@ -103,8 +103,8 @@ struct GroupEntry {
 struct GroupMessageRecord {
   GroupId group;
   Seq gseq;
-  // `to` is empty and `to_seq` 0; `from_seq` is the sender's entry, 0 where it has none. kSystem: not
-  // among the ids that `from` sent.
+  // `to` is empty and `to_seq` 0; `from_seq` is the sender's entry, 0 where it has none. kSystem:
+  // not among the ids that `from` sent.
   MessageRecord message;
   std::vector<GroupEntry> entries;  // with the sender's own
   bool operator==(const GroupMessageRecord&) const = default;
@@ -121,8 +121,8 @@ struct GroupMarksRecord {
   bool operator==(const GroupMarksRecord&) const = default;
 };
 
-// kNone left by itself, or never was in; kRemoved was removed by another: an open group doesn't take
-// it back by itself.
+// kNone left by itself, or never was in; kRemoved was removed by another: an open group doesn't
+// take it back by itself.
 enum class GroupRole : uint8_t { kNone = 0, kMember = 1, kAdmin = 2, kOwner = 3, kRemoved = 4 };
 enum class GroupDelivery : uint8_t { kInbox = 0, kTopic = 1 };
 
@@ -151,7 +151,8 @@ struct GroupSettings {
   bool operator==(const GroupSettings&) const = default;
 };
 
-// A group as a change left it: whole but for its members, of which those that changed. The roster's.
+// A group as a change left it: whole but for its members, of which those that changed. The
+// roster's.
 struct GroupRecord {
   GroupId group;
   Seq gseq;  // of the system message that tells of the change
@@ -178,9 +179,9 @@ struct ContactRecord {
   bool operator==(const ContactRecord&) const = default;
 };
 
-using Record = std::variant<MessageRecord, DeviceCursorRecord, MarksRecord, PeerMarksRecord,
-                            DeviceGoneRecord, GroupMessageRecord, GroupMarksRecord, GroupRecord,
-                            ContactRecord>;
+using Record =
+    std::variant<MessageRecord, DeviceCursorRecord, MarksRecord, PeerMarksRecord, DeviceGoneRecord,
+                 GroupMessageRecord, GroupMarksRecord, GroupRecord, ContactRecord>;
 
 struct Transaction {
   Lsn lsn;

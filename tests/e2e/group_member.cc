@@ -137,20 +137,26 @@ std::optional<Json> MemberDevice::Ask(const std::string& method, const Json& mem
 }
 
 void MemberDevice::Look() {
-  for (const MqttMessage& error : device_.Take(device_.answers())) {
-    if (error.payload.find("\"rid\"") != error.payload.npos) continue;  // asked before a loss
-    throw MqttError(device_.options().client_id + " is told " + error.payload);
-  }
+  for (const MqttMessage& answer : device_.Take(device_.answers())) TakeAnswer(answer.payload);
   if (caught_up_) {
     for (const MqttMessage& message : device_.Take(Source())) Take(message.payload);
   }
   if (group_.by_topic) {
     for (const MqttMessage& message : device_.Take(device_.inbox())) {
+      if (Json::parse(message.payload)["group"] != group_.id) continue;  // of another time
       throw MqttError(device_.options().client_id + " gets in its inbox " + message.payload);
     }
   }
   const uint64_t has = group_.by_topic ? seen_->last() : seen_->through();
   if (has >= acknowledged_ + kAckEvery && connected()) Acknowledge();
+}
+
+// What was asked before a loss doesn't matter any more. What was sent again may be told so in words
+// while the device is still starting; its copy comes as well.
+void MemberDevice::TakeAnswer(const std::string& text) const {
+  const Json answer = Json::parse(text);
+  if (answer.contains("rid") || answer["ok"] == true) return;
+  throw MqttError(device_.options().client_id + " is told " + text);
 }
 
 void MemberDevice::Take(const std::string& message) {
@@ -160,12 +166,13 @@ void MemberDevice::Take(const std::string& message) {
                   message);
 }
 
+bool MemberDevice::Has(uint64_t number) const {
+  return group_.by_topic ? seen_->Has(number) : seen_->through() >= number;
+}
+
 bool MemberDevice::AwaitNumber(uint64_t number) {
   const Clock::time_point deadline = Clock::now() + kDeadline;
-  const auto has = [&] {
-    return group_.by_topic ? seen_->Has(number) : seen_->through() >= number;
-  };
-  for (Look(); !has(); Look()) {
+  for (Look(); !Has(number); Look()) {
     if (!device_.AwaitArrival(milliseconds{100})) return false;
     if (Clock::now() > deadline) {
       throw MqttError(device_.options().client_id + " has everything to " +

@@ -96,8 +96,9 @@ class MemberDevice {
   std::optional<Json> Ask(const std::string& method, const Json& members);
   // Takes what has arrived.
   void Look();
-  // Waits for the message of that number, and in an inbox for all before it. False: the connection
-  // is lost.
+  // True with the message of that number, and in an inbox with all before it.
+  bool Has(uint64_t number) const;
+  // Waits for that. False: the connection is lost.
   bool AwaitNumber(uint64_t number);
   // Waits for more; the same.
   bool AwaitArrival(std::chrono::milliseconds timeout) { return device_.AwaitArrival(timeout); }
@@ -108,6 +109,7 @@ class MemberDevice {
  private:
   std::string Source() const;  // the topic that the group's messages come to
   void Take(const std::string& message);
+  void TakeAnswer(const std::string& text) const;
   void Acknowledge();
   // Asks for all that came after what it has.
   void CatchUp();
