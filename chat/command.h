@@ -67,8 +67,7 @@ struct Published {
 class Engine;
 using Continuation = std::function<void(Engine&)>;
 
-using Command =
-    std::variant<Published, Connected, Welcomed, Disconnected, Subscribed, Unsubscribed,
+using Command = std::variant<Published, Connected, Welcomed, Disconnected, Subscribed, Unsubscribed,
                              Lost, Continuation>;
 
 }  // namespace parley

@@ -65,8 +65,8 @@ struct LogOptions {
   std::function<Result<std::unique_ptr<MessageStore>>(int store, const std::string& path,
                                                       bool create)>
       open_store;
-  // Takes its records as one more store, with a writer and dead letters of its own; it lives as long
-  // as the log. Null: there is none, and such records are nobody's.
+  // Takes its records as one more store, with a writer and dead letters of its own; it lives as
+  // long as the log. Null: there is none, and such records are nobody's.
   Store* roster = nullptr;
 };
 
