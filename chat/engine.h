@@ -57,7 +57,6 @@ struct EngineOptions {
   size_t inbox_members_max = 256;      // of a group whose messages are copied to its members
   size_t topic_members_max = 100'000;  // of one whose members subscribe to it
   size_t receipt_members_max = 64;     // in larger ones nobody is told what others have read
-  size_t groups_max = 1000;            // groups of one user
   size_t contacts_max = 5000;          // contacts and blocks of one user
 
   int64_t presence_delay_ms = 3000;   // before somebody is shown online

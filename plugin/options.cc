@@ -115,9 +115,6 @@ const std::vector<Row>& Rows() {
       {{"receipt_members_max", "64", "members"},
        ToNumber(
            0, 10'000, [](Options & o) -> auto& { return o.engine.engine.receipt_members_max; })},
-      {{"groups_max", "1000", "groups of one user"},
-       ToNumber(
-           1, 100'000, [](Options & o) -> auto& { return o.engine.engine.groups_max; })},
       {{"contacts_max", "5000", "contacts and blocks of one user"},
        ToNumber(
            1, 100'000, [](Options & o) -> auto& { return o.engine.engine.contacts_max; })},
