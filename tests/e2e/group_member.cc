@@ -155,7 +155,6 @@ void MemberDevice::Look() {
 // while the device is still starting; its copy comes as well.
 void MemberDevice::TakeAnswer(const std::string& text) const {
   const Json answer = Json::parse(text);
-  fprintf(stderr, "H5 %s %s\n", device_.options().client_id.c_str(), text.substr(0,150).c_str());
   if (answer.contains("rid") || answer["ok"] == true) return;
   throw MqttError(device_.options().client_id + " is told " + text);
 }
@@ -176,14 +175,9 @@ bool MemberDevice::AwaitNumber(uint64_t number) {
   for (Look(); !Has(number); Look()) {
     if (!device_.AwaitArrival(milliseconds{100})) return false;
     if (Clock::now() > deadline) {
-      Json ask{{"limit", 1}};
-      if (group_.by_topic) ask["group"] = group_.id;
-      const std::optional<Json> answer = Ask("sync", ask);
       throw MqttError(device_.options().client_id + " has everything to " +
                       std::to_string(seen_->through()) + " and something at " +
-                      std::to_string(seen_->last()) + ", but not " + std::to_string(number) +
-                      "; the server is at " +
-                      (answer && answer->contains("head") ? (*answer)["head"].dump() : "?"));
+                      std::to_string(seen_->last()) + ", but not " + std::to_string(number));
     }
   }
   return true;
@@ -214,7 +208,6 @@ void MemberDevice::CatchUp() {
                                      ",\"limit\":" + std::to_string(kCatchUpLimit)));
     const Json parsed = Json::parse(answer);
     if (parsed["ok"] != true) throw MqttError(device_.options().client_id + " got " + answer);
-    fprintf(stderr, "H5 %s catchup after %d head %d\n", device_.options().client_id.c_str(), (int)after, (int)parsed["head"]);
     for (const std::string& message : RawMessages(answer)) Take(message);
     more = parsed["more"].get<bool>();
   }
