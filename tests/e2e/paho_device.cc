@@ -66,14 +66,19 @@ struct PahoDevice::Paho {
     throw MqttError(options.client_id + ": " + what);
   }
 
-  // The outcome of something that paho has begun.
-  void Await(const mqtt::token_ptr& token, const std::string& what) const {
+  // The outcome of something that paho has begun. It may have forgotten it where the connection was
+  // lost meanwhile.
+  void Await(const mqtt::token_ptr& token, const std::string& what) {
+    const Clock::time_point deadline = Clock::now() + kDeadline;
     try {
-      if (token->wait_for(kDeadline)) return;
+      while (!token->wait_for(std::chrono::milliseconds(100))) {
+        const std::lock_guard lock(mutex);
+        if (lost) Fail(what + ": the connection is lost");
+        if (Clock::now() > deadline) Fail(what + ": nothing by the deadline");
+      }
     } catch (const mqtt::exception& error) {
       Fail(what + ": " + error.what());
     }
-    Fail(what + ": nothing by the deadline");
   }
 
   // The first message that `wanted` accepts.
