@@ -1,7 +1,7 @@
 // Many MQTT clients on one epoll set, in one thread, as cheap for each message as can be: one read
 // takes all that came, PUBACKs and publishes are gathered and written once for each client at the
-// end of a turn. Time is taken once for each read. Any failure of a connection ends the program:
-// a bench that lost a client has no result.
+// end of a turn. Time is taken once for each read. Any failure of a connection ends the program,
+// for a bench that lost a client has no result, unless the run overrides ClientEvents::OnLost.
 #ifndef PARLEY_BENCH_CLIENTS_H_
 #define PARLEY_BENCH_CLIENTS_H_
 
@@ -25,8 +25,9 @@ struct Endpoint {
   std::string host = "127.0.0.1";
   uint16_t port = 1883;
   MqttVersion version = MqttVersion::k311;
-  int qos = 1;      // of publishes
-  int sub_qos = 1;  // of subscriptions
+  int qos = 1;                // of publishes
+  int sub_qos = 1;            // of subscriptions
+  uint16_t keep_alive_s = 0;  // that CONNECT asks for; the run sends the pings. 0: none
 };
 
 struct Client {
@@ -57,6 +58,11 @@ class ClientEvents {
   virtual void OnPublish(Client& client, const Publish& publish, int64_t now_ns) = 0;
   // A publish of ours was acknowledged; `code` is its MQTT 5 reason.
   virtual void OnPuback(Client& client, uint8_t code);
+  // It is connected and all of its filters are granted.
+  virtual void OnSubscribed(Client& client, int64_t now_ns);
+  // Its connection failed, or the broker closed it; it is closed on this side, too. Ends the
+  // program. Not called for Close().
+  virtual void OnLost(Client& client, const std::string& why);
 };
 
 class Clients {
@@ -73,6 +79,7 @@ class Clients {
   void ConnectAll();
 
   size_t size() const { return clients_.size(); }
+  size_t subscribed() const { return subscribed_; }
   Client& operator[](size_t index) { return clients_[index]; }
 
   // Between turns: ends a connection, with a DISCONNECT or as if it were lost; and opens one again,
@@ -82,6 +89,8 @@ class Clients {
 
   // Queues a PUBLISH, written at the end of the turn.
   void Publish(Client& client, std::string_view topic, std::string_view payload);
+  // Queues a PINGREQ.
+  void Ping(Client& client);
 
   // Waits for events, at most until `until_ns`, hands them on, and writes what is queued.
   void Turn(int64_t until_ns);
@@ -96,6 +105,7 @@ class Clients {
   void Take(Client& client, const Packet& packet, int64_t now_ns);
   void TakePublish(Client& client, const Packet& packet, int64_t now_ns);
   void TakeConnack(Client& client, const Packet& packet);
+  void Lose(Client& client, const std::string& why);
 
   const Endpoint endpoint_;
   ClientEvents* const events_;

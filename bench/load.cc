@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "bench/connections.h"
 #include "bench/disk.h"
 #include "bench/fanout.h"
 #include "bench/history.h"
@@ -70,6 +71,7 @@ struct Options {
   FanoutOptions fanout;
   PresenceOptions presence;
   IdleOptions idle;
+  ConnectionsOptions connections;
   FillOptions fill;
   HistoryOptions history;
   double wait_timeout_s = 30;
@@ -145,6 +147,23 @@ void AddIdle(CLI::App* app, Options* options) {
   mode->add_option("--seconds", options->idle.seconds, "how long they stay");
 }
 
+void AddConnections(CLI::App* app, Options* options) {
+  CLI::App* mode = app->add_subcommand("connections", "many devices, and a storm of all of them");
+  ConnectionsOptions& connections = options->connections;
+  AddCommon(mode, options);
+  mode->add_option("--connections", connections.connections, "how many");
+  mode->add_option("--active-every", connections.active_every, "one device of so many chats")
+      ->check(CLI::Range(1, 1000));
+  mode->add_option("--rate", connections.rate, "messages/s over all of those, Poisson");
+  mode->add_option("--return-within", connections.return_within_s,
+                   "seconds in which all come back; 0: as fast as they are let in");
+  mode->add_option("--quiet", connections.quiet_s, "seconds of pings alone");
+  mode->add_option("--before", connections.before_s, "seconds of messages before the storm");
+  mode->add_option("--after", connections.after_s, "seconds after it");
+  mode->add_option("--bytes", connections.body_bytes, "length of a message's text");
+  mode->add_option("--seed", options->workload.seed, "of arrivals and returns");
+}
+
 void AddFill(CLI::App* app, Options* options) {
   CLI::App* mode = app->add_subcommand("fill", "fill the store through the broker");
   FillOptions& fill = options->fill;
@@ -191,6 +210,7 @@ int RunMode(const std::string& mode, Options* options) {
   if (mode == "contacts") return MakeContacts(workload, options->presence);
   if (mode == "presence") return RunPresence(workload, options->presence);
   if (mode == "idle") return RunIdle(workload, options->idle);
+  if (mode == "connections") return RunConnections(workload, options->connections);
   if (mode == "fill") return RunFill(workload, options->fill);
   if (mode == "history") return RunHistory(workload, options->history);
   if (mode == "wait") return RunWait(workload, options->wait_timeout_s);
@@ -212,6 +232,7 @@ int main(int argc, char** argv) {
   AddFanout(&app, &options);
   AddPresence(&app, &options);
   AddIdle(&app, &options);
+  AddConnections(&app, &options);
   AddFill(&app, &options);
   AddHistory(&app, &options);
   AddWait(&app, &options);

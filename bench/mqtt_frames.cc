@@ -89,8 +89,9 @@ void SkipProperty(Reader* reader, uint8_t id) {
 
 }  // namespace
 
-void AppendConnect(std::string* out, MqttVersion version, std::string_view client_id,
-                   std::string_view user, std::string_view password, const Will& will) {
+void AppendConnect(std::string* out, MqttVersion version, uint16_t keep_alive_s,
+                   std::string_view client_id, std::string_view user, std::string_view password,
+                   const Will& will) {
   const bool v5 = version == MqttVersion::k5;
   size_t length = 10 + (v5 ? 1 : 0) + 2 + client_id.size() + 2 + user.size();
   if (!password.empty()) length += 2 + password.size();
@@ -101,7 +102,7 @@ void AppendConnect(std::string* out, MqttVersion version, std::string_view clien
   AppendByte(out, static_cast<unsigned>(version));
   const unsigned flags = password.empty() ? 0x82 : 0xc2;  // user name, password, clean session
   AppendByte(out, will.topic.empty() ? flags : flags | 0x04);
-  AppendU16(out, 0);
+  AppendU16(out, keep_alive_s);
   if (v5) AppendByte(out, 0);
   AppendText(out, client_id);
   if (!will.topic.empty()) {
@@ -143,6 +144,8 @@ void AppendPuback(std::string* out, uint16_t packet_id) {
   const char packet[] = {0x40, 2, static_cast<char>(packet_id >> 8), static_cast<char>(packet_id)};
   out->append(packet, sizeof packet);
 }
+
+void AppendPingreq(std::string* out) { out->append("\xc0\0", 2); }
 
 void AppendDisconnect(std::string* out) { out->append("\xe0\0", 2); }
 

@@ -1,6 +1,7 @@
-// MQTT packets as bytes, as far as a load generator needs them: CONNECT, SUBSCRIBE, PUBLISH, PUBACK
-// and DISCONNECT out; whatever comes in, split from a stream. MQTT 3.1.1 and 5.0, chapter 3 of
-// each. Nothing is allocated but in the output string; what is parsed points into the input.
+// MQTT packets as bytes, as far as a load generator needs them: CONNECT, SUBSCRIBE, PUBLISH,
+// PUBACK, PINGREQ and DISCONNECT out; whatever comes in, split from a stream. MQTT 3.1.1 and 5.0,
+// chapter 3 of each. Nothing is allocated but in the output string; what is parsed points into the
+// input.
 #ifndef PARLEY_BENCH_MQTT_FRAMES_H_
 #define PARLEY_BENCH_MQTT_FRAMES_H_
 
@@ -18,6 +19,7 @@ enum class PacketType : uint8_t {
   kPublish = 3,
   kPuback = 4,
   kSuback = 9,
+  kPingresp = 13,
   kDisconnect = 14,
 };
 
@@ -27,15 +29,17 @@ struct Will {
   std::string payload;
 };
 
-// A clean session that the broker never times out (keep-alive 0). An empty password is left out.
-void AppendConnect(std::string* out, MqttVersion version, std::string_view client_id,
-                   std::string_view user, std::string_view password, const Will& will = {});
+// A clean session. keep_alive_s 0: the broker never times it out. An empty password is left out.
+void AppendConnect(std::string* out, MqttVersion version, uint16_t keep_alive_s,
+                   std::string_view client_id, std::string_view user, std::string_view password,
+                   const Will& will = {});
 void AppendSubscribe(std::string* out, MqttVersion version, uint16_t packet_id,
                      const std::vector<std::string>& filters, int qos);
 // `packet_id` is left out at QoS 0.
 void AppendPublish(std::string* out, MqttVersion version, std::string_view topic,
                    std::string_view payload, int qos, uint16_t packet_id);
 void AppendPuback(std::string* out, uint16_t packet_id);
+void AppendPingreq(std::string* out);
 void AppendDisconnect(std::string* out);
 
 struct Packet {

@@ -58,10 +58,13 @@ void Messages::Delivered(uint64_t seq, uint64_t number, std::string_view from, s
   payload->append(R"(,"body":")").append(body_).append(R"("})");
 }
 
+bool Messages::TakeStart(std::string_view* text, Arrival* arrival) const {
+  return TakeText(text, R"({"seq":)") && TakeNumber(text, &arrival->seq) &&
+         TakeText(text, after_seq_) && TakeNumber(text, &arrival->number);
+}
+
 bool Messages::Parse(std::string_view payload, Arrival* arrival) const {
-  return TakeText(&payload, R"({"seq":)") && TakeNumber(&payload, &arrival->seq) &&
-         TakeText(&payload, after_seq_) && TakeNumber(&payload, &arrival->number) &&
-         payload.size() > body_.size() + 2 &&
+  return TakeStart(&payload, arrival) && payload.size() > body_.size() + 2 &&
          payload.substr(payload.size() - body_.size() - 2, body_.size()) == body_;
 }
 

@@ -58,6 +58,9 @@ class Messages {
   };
   // False: not a message of this run.
   bool Parse(std::string_view payload, Arrival* arrival) const;
+  // Takes the members up to the number; false, and nothing is said of what was taken, where it
+  // isn't a message of this run.
+  bool TakeStart(std::string_view* text, Arrival* arrival) const;
 
  private:
   std::string run_;
