@@ -96,21 +96,23 @@ class MosquittoToolsClient : public AnyClient {
   }
 
   std::vector<std::string> Tool(const std::string& name, const std::string& id) const {
-    return {name,
-            "-h",
-            "127.0.0.1",
-            "-p",
-            std::to_string(options_.port),
-            "-u",
-            options_.user,
-            "-P",
-            options_.password,
-            "-i",
-            id,
-            "-q",
-            "1",
-            "-V",
-            options_.version == 5 ? "mqttv5" : "mqttv311"};
+    std::vector<std::string> command = {name,
+                                        "-h",
+                                        "127.0.0.1",
+                                        "-p",
+                                        std::to_string(options_.port),
+                                        "-u",
+                                        options_.user,
+                                        "-P",
+                                        options_.password,
+                                        "-i",
+                                        id,
+                                        "-q",
+                                        "1",
+                                        "-V",
+                                        options_.version == 5 ? "mqttv5" : "mqttv311"};
+    if (!options_.ca_file.empty()) Append(&command, {"--cafile", options_.ca_file});
+    return command;
   }
 
   void PublishAs(const std::string& id, const std::string& topic, const std::string& payload) {
@@ -140,7 +142,9 @@ class PahoClient : public AnyClient {
                                 .user = options_.user,
                                 .password = options_.password,
                                 .client_id = ClientId(options_),
-                                .version = options_.version});
+                                .version = options_.version,
+                                .ca_file = options_.ca_file,
+                                .websockets = options_.websockets});
     device_->Login();
     device_->Subscribe(device_->inbox());
     device_->Subscribe("receipt/" + options_.user);

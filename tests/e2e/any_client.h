@@ -32,7 +32,9 @@ struct AnyClientOptions {
   uint16_t port = 0;
   std::string user = {};
   std::string password = {};
-  int version = 4;  // 4: MQTT 3.1.1, 5: MQTT 5
+  int version = 4;           // 4: MQTT 3.1.1, 5: MQTT 5
+  std::string ca_file = {};  // set: over TLS, and the server's certificate must be one of its
+  bool websockets = false;   // Paho alone
 };
 
 // mosquitto_sub for what arrives, a mosquitto_pub or mosquitto_rr for each thing that is sent,

@@ -17,6 +17,12 @@ mqtt::create_options CreateOptions(int version) {
   return {version == 5 ? MQTTVERSION_5 : MQTTVERSION_3_1_1, kBufferedMax};
 }
 
+std::string Address(const PahoOptions& options) {
+  const bool tls = !options.ca_file.empty();
+  const std::string scheme = options.websockets ? (tls ? "wss" : "ws") : (tls ? "ssl" : "tcp");
+  return scheme + "://127.0.0.1:" + std::to_string(options.port);
+}
+
 mqtt::connect_options ConnectOptions(const PahoOptions& from) {
   mqtt::connect_options connect;
   if (from.version == 5) {
@@ -30,6 +36,12 @@ mqtt::connect_options ConnectOptions(const PahoOptions& from) {
   connect.set_password(from.password);
   connect.set_keep_alive_interval(60);
   connect.set_connect_timeout(kDeadline);
+  if (!from.ca_file.empty()) {
+    mqtt::ssl_options tls;
+    tls.set_trust_store(from.ca_file);
+    tls.set_verify(true);  // the name, too
+    connect.set_ssl(tls);
+  }
   return connect;
 }
 
@@ -39,8 +51,7 @@ struct PahoDevice::Paho {
   explicit Paho(PahoOptions from)
       : options(std::move(from)),
         connect(ConnectOptions(options)),
-        client("tcp://127.0.0.1:" + std::to_string(options.port), options.client_id,
-               CreateOptions(options.version)) {
+        client(Address(options), options.client_id, CreateOptions(options.version)) {
     client.set_connection_lost_handler([this](const std::string&) {
       const std::lock_guard lock(mutex);
       lost = true;

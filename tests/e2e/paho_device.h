@@ -22,7 +22,9 @@ struct PahoOptions {
   std::string user = {};
   std::string password = {};
   std::string client_id = {};
-  int version = 4;  // 4: MQTT 3.1.1, 5: MQTT 5
+  int version = 4;           // 4: MQTT 3.1.1, 5: MQTT 5
+  std::string ca_file = {};  // set: over TLS, and the server's certificate must be one of its
+  bool websockets = false;
 };
 
 class PahoDevice {
