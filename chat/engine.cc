@@ -242,12 +242,14 @@ Engine::Ready Engine::Load(User& user, Parts parts, OnLoaded then) {
 
 void Engine::StartLoad(User& user, Parts parts) {
   user.loading |= parts;
+  if ((parts & kGroups) != 0) user.groups_changed = false;
   User* it = &user;
   auto failed = [it, parts, unloads = user.unloads](Engine& engine, const Status& status) {
     if (it->unloads == unloads) engine.Finish(*it, parts, status);  // else it is loaded anew
   };
   auto job = [it, id = user.id, parts, failed, log = log_, roster = roster_,
-              holds = std::max(user.lsn, forgotten_lsn_)](const MessageStore& store) {
+              holds = std::max(user.lsn, forgotten_lsn_),
+              all = Lsn(next_lsn_.value() - 1)](const MessageStore& store) {
     auto fail = [&](const Status& why) -> Continuation {
       return [failed, why](Engine& engine) { failed(engine, why); };
     };
@@ -262,8 +264,14 @@ void Engine::StartLoad(User& user, Parts parts) {
       contacts = roster->Contacts(id);
       if (!contacts) return fail(contacts.error());
     }
+    Result<uint64_t> groups;
+    if ((parts & kGroups) != 0 && roster != nullptr) {
+      if (Status status = log->WaitRoster(all); !status.ok()) return fail(status);
+      groups = roster->CountGroups(id);
+      if (!groups) return fail(groups.error());
+    }
     return Continuation([it, parts, tail = *tail, ids = std::move(*sent),
-                         contacts = std::move(*contacts)](Engine& engine) {
+                         contacts = std::move(*contacts), groups = *groups](Engine& engine) {
       if ((parts & kTail) != 0) engine.TakeTail(*it, tail);
       if ((parts & kSent) != 0) {
         it->sent = std::make_unique<SentIds>();
@@ -272,6 +280,7 @@ void Engine::StartLoad(User& user, Parts parts) {
         }
       }
       if ((parts & kContacts) != 0) engine.TakeContacts(*it, contacts);
+      if ((parts & kGroups) != 0) it->groups = static_cast<uint32_t>(groups);
       engine.Finish(*it, parts, Status());
     });
   };
@@ -292,6 +301,10 @@ void Engine::TakeTail(User& user, const LogTail& tail) {
 
 // Parts are there, or couldn't be read.
 void Engine::Finish(User& user, Parts parts, const Status& status) {
+  if (status.ok() && (parts & kGroups) != 0 && user.groups_changed) {
+    parts &= static_cast<Parts>(~kGroups);  // whether the read has seen it isn't known
+    StartLoad(user, kGroups);
+  }
   user.loading &= static_cast<Parts>(~parts);
   if (status.ok()) user.loaded |= parts;
   auto waiting = std::exchange(user.on_loaded, {});
@@ -449,6 +462,8 @@ void Engine::JournalFailed(Lsn first, const Status& why) {
   Lsn committed(first.value() - 1);
   forgotten_lsn_ = std::min(forgotten_lsn_, committed);
   for (auto& [id, user] : users_) {
+    user->loaded &= static_cast<Parts>(~kGroups);  // of groups whose messages aren't its own
+    user->groups_changed = true;
     if (user->lsn < first) continue;
     user->lsn = committed;
     Unload(*user);

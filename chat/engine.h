@@ -57,6 +57,7 @@ struct EngineOptions {
   size_t inbox_members_max = 256;      // of a group whose messages are copied to its members
   size_t topic_members_max = 100'000;  // of one whose members subscribe to it
   size_t receipt_members_max = 64;     // in larger ones nobody is told what others have read
+  size_t groups_max = 1000;            // that a user is in when it makes or joins another
   size_t contacts_max = 5000;          // contacts and blocks of one user
 
   int64_t presence_delay_ms = 3000;   // before somebody is shown online
@@ -136,6 +137,7 @@ class Engine {
   static constexpr Parts kTail = 1;      // its log's end, its marks
   static constexpr Parts kSent = 2;      // the ids it sent last
   static constexpr Parts kContacts = 4;  // contacts and blocks
+  static constexpr Parts kGroups = 8;    // in how many groups it is
 
   // As an optional, in half the room.
   class SeqOrNone {
@@ -290,6 +292,8 @@ class Engine {
     bool parked_waits : 1 = false;  // the first of `parked` waits for a read
     bool syncing : 1 = false;       // in syncing_
     bool marks_reading : 1 = false;
+    bool groups_changed : 1 = false;  // since the read of how many there are began
+    uint32_t groups = 0;
     uint32_t presence_due_at = 0;  // the low half of a time in ms
     Seq last, floor, delivered, read;
     Lsn lsn;  // the last transaction that touched this user's store
@@ -482,7 +486,9 @@ class Engine {
   bool IsNothing(const Group& group, const User& actor, const GroupChange& change) const;
   static std::string ChangeBody(const User& actor, const GroupChange& change);
   void Apply(Group& group, const User& actor, const GroupChange& change, Transaction* transaction);
-  static void SetMember(Group& group, const UserId& user, GroupRole role, Seq at);
+  void SetMember(Group& group, const UserId& user, GroupRole role, Seq at);
+  void CountGroup(const UserId& user, bool joins);
+  Status CheckGroupRoom(const User& user) const;
   void TellTopicMembers(const Group& group, const std::vector<UserId>& changed, bool switched);
   void DropSubscribers(Group& group);
 
@@ -527,6 +533,7 @@ class Engine {
   void RemoveDevice(const Asker& asker, const DeviceId& device);
   void AskAccount(const Asker& asker, std::string_view what, const nlohmann::json& request);
   void AskAccountInfo(const Asker& asker, std::optional<std::string> name);
+  void EndOthers(const Asker& asker);
   void AskPassword(const Asker& asker, const nlohmann::json& request);
   void AskToken(const Asker& asker, const nlohmann::json& request);
   int64_t TakePasswordTry(const UserId& user);

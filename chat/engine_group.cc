@@ -184,8 +184,12 @@ bool Engine::TryGroup(User& sender, Sending& sending) {
   if (!log_->roster_ok()) return RefuseSending(sending, Unwritable());
   Group& group = GroupOf(sending.group);
   auto then = [this, it = &sender](const Status& status) { Unpark(*it, status); };
-  if (Load(sender, kTail | kSent | kContacts, then) == Ready::kLater ||
-      Load(group, then) == Ready::kLater) {
+  Parts parts = kTail | kSent | kContacts;
+  using Kind = GroupChange::Kind;
+  bool joins = sending.change &&
+               (sending.change->kind == Kind::kCreate || sending.change->kind == Kind::kJoin);
+  if (joins) parts |= kGroups;
+  if (Load(sender, parts, then) == Ready::kLater || Load(group, then) == Ready::kLater) {
     sender.parked_waits = true;
     return false;
   }

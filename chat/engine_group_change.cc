@@ -102,6 +102,7 @@ Status Engine::CheckChange(const Group& group, const User& actor, GroupChange* c
     if (group.settings.deleted) {
       return {Code::kConflict, "this id was that of a group that was deleted; choose another"};
     }
+    if (Status room = CheckGroupRoom(actor); !room.ok()) return room;
     change->users.push_back(actor.id);
     std::sort(change->users.begin(), change->users.end());
     change->users.erase(std::unique(change->users.begin(), change->users.end()),
@@ -115,6 +116,7 @@ Status Engine::CheckChange(const Group& group, const User& actor, GroupChange* c
     bool removed = was_in && known->second.role == GroupRole::kRemoved;
     if (!in && (!group.exists || !group.settings.open || removed)) return NoSuchGroup();
     if (in) return {};
+    if (Status room = CheckGroupRoom(actor); !room.ok()) return room;
     change->users = {actor.id};
     return CheckNewMembers(group, actor, *change);
   }
@@ -165,6 +167,15 @@ Status Engine::CheckSize(GroupDelivery delivery, size_t members) const {
                     std::to_string(max) + " members";
   if (!topic) why += "; an owner may set its delivery to 'topic'";
   return {Code::kTooLarge, why};
+}
+
+// Who makes or joins groups can have so many. What others add it to counts, and isn't refused to
+// them: a block is the answer to that.
+Status Engine::CheckGroupRoom(const User& user) const {
+  if (user.groups < options_.groups_max) return {};
+  return {Code::kTooLarge, "you are in " + std::to_string(user.groups) +
+                               " groups, and there is room for " +
+                               std::to_string(options_.groups_max) + "; leave one first"};
 }
 
 Status Engine::CheckRemove(const Group& group, const Member& own, const User& actor,
@@ -367,6 +378,7 @@ void Engine::SetMember(Group& group, const UserId& user, GroupRole role, Seq at)
   bool was_in = IsIn(member.role) && !member.spans.empty() && member.spans.back().last == Seq();
   bool in = IsIn(role);
   member.role = role;
+  if (in != was_in) CountGroup(user, in);
   if (in && !was_in) {
     member.spans.push_back({at, Seq()});
     if (member.spans.size() > kSpansMax) member.spans.erase(member.spans.begin());
@@ -375,6 +387,13 @@ void Engine::SetMember(Group& group, const UserId& user, GroupRole role, Seq at)
     member.spans.back().last = at;
     --group.count;
   }
+}
+
+void Engine::CountGroup(const UserId& user, bool joins) {
+  auto known = users_.find(user);
+  if (known == users_.end()) return;
+  known->second->groups_changed = true;
+  known->second->groups += joins ? 1U : -1U;
 }
 
 // Who may subscribe from now on.

@@ -439,9 +439,19 @@ void Engine::AskPassword(const Asker& asker, const json& request) {
   reads_.push_back([asker, old_password, new_password, accounts = accounts_]() -> Continuation {
     Status changed = accounts->ChangePassword(asker.user, old_password, new_password);
     return [asker, changed](Engine& engine) {
-      changed.ok() ? engine.Answer(asker, "") : engine.Refuse(asker, changed);
+      if (!changed.ok()) return engine.Refuse(asker, changed);
+      engine.Answer(asker, "");
+      engine.EndOthers(asker);
     };
   });
+}
+
+// Whoever came in with what was good before: all of the user's connections but the asking one.
+void Engine::EndOthers(const Asker& asker) {
+  for (const Session* session : UserOf(asker.user).sessions) {
+    if (session->id == asker.session || session->gone) continue;
+    Emit(session->id, Channel::kAnswer).close = true;
+  }
 }
 
 // A try costs two hashes, whether it succeeds or not. 0: it may be made; else in how many ms.

@@ -115,6 +115,9 @@ const std::vector<Row>& Rows() {
       {{"receipt_members_max", "64", "members"},
        ToNumber(
            0, 10'000, [](Options & o) -> auto& { return o.engine.engine.receipt_members_max; })},
+      {{"groups_max", "1000", "groups that a user is in, to make or join another"},
+       ToNumber(
+           1, 1'000'000, [](Options & o) -> auto& { return o.engine.engine.groups_max; })},
       {{"contacts_max", "5000", "contacts and blocks of one user"},
        ToNumber(
            1, 100'000, [](Options & o) -> auto& { return o.engine.engine.contacts_max; })},

@@ -47,6 +47,8 @@ class Roster : public Store {
   // Those in which the user is now, by id after `after`; `limit` at most.
   virtual Result<std::vector<Membership>> GroupsOf(const UserId& user, const GroupId& after,
                                                    size_t limit) = 0;
+  // How many those are.
+  virtual Result<uint64_t> CountGroups(const UserId& user) = 0;
   // By peer. Not empty ones.
   virtual Result<std::vector<ContactRecord>> Contacts(const UserId& user) = 0;
   // Each membership in a group of delivery `topic`, for the start.

@@ -78,6 +78,9 @@ constexpr std::string_view kGroupsOf =
     "SELECT title, delivery, open, history_all, deleted, created_ms, g.id, role, members "
     "FROM members m JOIN groups g ON g.id = m.group_id WHERE m.user = ?1 AND m.group_id > ?2 "
     "AND role BETWEEN 1 AND 3 AND NOT deleted ORDER BY m.group_id LIMIT ?3";
+constexpr std::string_view kCountGroups =
+    "SELECT count(*) FROM members m JOIN groups g ON g.id = m.group_id WHERE m.user = ?1 "
+    "AND role BETWEEN 1 AND 3 AND NOT deleted";
 constexpr std::string_view kContacts =
     "SELECT peer, state, blocked, blocked_by FROM contacts WHERE user = ?1 ORDER BY peer";
 constexpr std::string_view kTopicMembers =
@@ -147,6 +150,7 @@ struct WriteStatements {
 struct ReadStatements {
   SqliteStatement group;
   SqliteStatement groups_of;
+  SqliteStatement count_groups;
   SqliteStatement contacts;
   SqliteStatement topic_members;
 };
@@ -186,6 +190,7 @@ class SqliteRoster final : public Roster {
   Result<GroupState> ReadGroup(const GroupId& group) override;
   Result<std::vector<Membership>> GroupsOf(const UserId& user, const GroupId& after,
                                            size_t limit) override;
+  Result<uint64_t> CountGroups(const UserId& user) override;
   Result<std::vector<ContactRecord>> Contacts(const UserId& user) override;
   Status ForEachTopicMember(
       const std::function<void(const GroupId&, const UserId&)>& visit) override;
@@ -349,6 +354,16 @@ Result<std::vector<Membership>> SqliteRoster::GroupsOf(const UserId& user, const
   }
 }
 
+Result<uint64_t> SqliteRoster::CountGroups(const UserId& user) {
+  std::lock_guard lock(read_mutex_);
+  SqliteStatement& rows = read_.count_groups;
+  Resetting resetting(&rows);
+  rows.Bind(1, user.str());
+  Result<bool> row = rows.Step();
+  if (!row) return Error(row.error());
+  return static_cast<uint64_t>(rows.Int(0));
+}
+
 Result<std::vector<ContactRecord>> SqliteRoster::Contacts(const UserId& user) {
   std::lock_guard lock(read_mutex_);
   SqliteStatement& rows = read_.contacts;
@@ -442,7 +457,8 @@ Result<std::unique_ptr<Roster>> Roster::Open(const std::string& data_dir, Env* e
   auto write = PrepareAll<WriteStatements>(&*writer, kPutGroup, kCountMembers, kRoleOf, kPutMember,
                                            kPutContact, kDropContact, kSetApplied);
   if (!write) return Error(write.error());
-  auto read = PrepareAll<ReadStatements>(&*reader, kReadGroup, kGroupsOf, kContacts, kTopicMembers);
+  auto read = PrepareAll<ReadStatements>(&*reader, kReadGroup, kGroupsOf, kCountGroups, kContacts,
+                                         kTopicMembers);
   if (!read) return Error(read.error());
   return std::make_unique<SqliteRoster>(path, std::move(*writer), std::move(*write),
                                         std::move(*reader), std::move(*read),

@@ -346,6 +346,30 @@ TEST_CASE("an inbox group takes as many members as it may, and says what to do")
   CHECK(CodeOf(club.Change("alice", "groups.set", R"("delivery":"inbox")")) == "too_large");
 }
 
+TEST_CASE("who makes and joins groups can be in so many, and others may still add it to theirs") {
+  EngineOptions options;
+  options.groups_max = 2;
+  Club club(options);
+  auto create = [&](const std::string& user, const std::string& id, const std::string& more = "") {
+    return CodeOf(club.Ask(user, "groups.create", R"("group":")" + id + R"(")" + more));
+  };
+  CHECK(create("alice", "a1", R"(,"members":["bob"],"open":true)") == "ok");
+  CHECK(create("alice", "a2", R"(,"members":["bob"],"delivery":"topic","open":true)") == "ok");
+  CHECK(create("alice", "a3") == "too_large");
+  CHECK(create("bob", "b1") == "too_large");
+  CHECK(create("carol", "c1", R"(,"members":["alice"],"open":true)") == "ok");
+  CHECK(create("carol", "c2") == "ok");
+  CHECK(CodeOf(club.Ask("carol", "groups.join", R"("group":"a1")")) == "too_large");
+  // After a restart the roster says how many there are.
+  club.Restart();
+  CHECK(create("bob", "b1") == "too_large");
+  CHECK(CodeOf(club.Ask("bob", "groups.leave", R"("group":"a2")")) == "ok");
+  CHECK(create("bob", "b1") == "ok");
+  CHECK(CodeOf(club.Ask("carol", "groups.delete", R"("group":"c2")")) == "ok");
+  CHECK(CodeOf(club.Ask("carol", "groups.join", R"("group":"a1")")) == "ok");
+  CHECK(CodeOf(club.Ask("carol", "groups.join", R"("group":"a2")")) == "too_large");
+}
+
 TEST_CASE("edits, retractions and reactions are folded into a group's history") {
   Club club;
   club.Create(R"(["bob","carol"])");

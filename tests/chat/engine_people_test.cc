@@ -583,6 +583,20 @@ TEST_CASE("a password is changed by who knows the old one") {
   CHECK(code(R"("old":"another","new":")" + std::string(1025, 'x') + "\"") == "bad_request");
 }
 
+TEST_CASE("a new password ends the user's other connections, and nobody else's") {
+  People people;
+  TestDevice& alice = *people.devices["alice"];
+  TestDevice& laptop = people.world.Connect("alice", "laptop");
+  people.world.accounts.passwords["alice"] = "old";
+  CHECK(CodeOf(people.world.Ask(alice, "account.password", R"("old":"bad","new":"x")")) ==
+        "denied");
+  CHECK_FALSE(laptop.closed);
+  CHECK(CodeOf(people.world.Ask(alice, "account.password", R"("old":"old","new":"x")")) == "ok");
+  CHECK(laptop.closed);
+  CHECK_FALSE(alice.closed);
+  CHECK_FALSE(people.devices["bob"]->closed);
+}
+
 TEST_CASE("five new passwords may be tried at once, then one every ten seconds") {
   People people;
   TestDevice& alice = *people.devices["alice"];

@@ -53,6 +53,11 @@ class FakeRoster : public Roster {
     }
     return found;
   }
+  Result<uint64_t> CountGroups(const UserId& user) override {
+    auto groups = GroupsOf(user, GroupId(), SIZE_MAX);
+    if (!groups) return Error(groups.error());
+    return groups->size();
+  }
   Result<std::vector<ContactRecord>> Contacts(const UserId& user) override {
     if (unreadable) return Error(Code::kIoError, "/roster: unreadable");
     std::vector<ContactRecord> found;

@@ -137,6 +137,8 @@ TEST_CASE("a token that a device asked for is good for that device alone") {
 TEST_CASE("a user changes its name and its password") {
   Device phone = Server().Open(Server().NewUser("alice"));
   const std::string token = Server().IssueToken(phone.user());
+  Device laptop(Server().port(), phone.user(), phone.password(), {.name = "laptop"});
+  laptop.Login();
   Json account = phone.AskDone("account.get");
   CHECK(account["user"] == phone.user());
   phone.AskDone("account.set", {{"name", "Alice A."}});
@@ -144,6 +146,8 @@ TEST_CASE("a user changes its name and its password") {
   CHECK(CodeOf(phone.Ask("account.password", {{"old", "wrong"}, {"new", "a new one"}})) ==
         "denied");
   phone.AskDone("account.password", {{"old", phone.password()}, {"new", "a new one"}});
+  CHECK(laptop.AwaitClosed());
+  phone.Ping();
   MqttConnect options = phone.ConnectOptions();
   options.client_id = phone.user() + ":other";
   CHECK_FALSE(GetsIn(Server().port(), options));

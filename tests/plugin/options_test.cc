@@ -49,6 +49,7 @@ TEST_CASE("what an option's default says is what holds without it") {
   CHECK(engine.inbox_members_max == 256);
   CHECK(engine.topic_members_max == 100'000);
   CHECK(engine.receipt_members_max == 64);
+  CHECK(engine.groups_max == 1000);
   CHECK(engine.contacts_max == 5000);
   CHECK(engine.presence_delay_ms == 3000);
   CHECK(engine.presence_grace_ms == 10'000);

@@ -166,6 +166,8 @@ TEST_CASE("a user's groups come in pages by id, those in which it is now") {
   roster.Apply({GroupOf("a", {{kAlice, GroupRole::kNone, "", {{Seq(1), Seq(2)}}}})});
   roster.Apply({GroupOf("e", {{kAlice, GroupRole::kRemoved, "", {{Seq(1), Seq(2)}}}})});
   CHECK(roster.GroupsOf(kAlice) == "b c d ");
+  CHECK(roster->CountGroups(kAlice) == 3U);
+  CHECK(roster->CountGroups(UserId("nobody")) == 0U);
   CHECK(roster.GroupsOf(kAlice, "", 2) == "b c ");
   CHECK(roster.GroupsOf(kAlice, "c", 2) == "d ");
   CHECK(roster.GroupsOf(kAlice, "d", 2).empty());
