@@ -552,7 +552,10 @@ class Engine {
   void PresenceTick();
   bool AwaitDueContacts();
   static bool IsToTell(const User& user);
-  using StatusLists = std::unordered_map<User*, std::string>;  // by who gets it
+  struct OfUser {  // the same in every run, which an address isn't
+    size_t operator()(const User* user) const noexcept { return std::hash<UserId>()(user->id); }
+  };
+  using StatusLists = std::unordered_map<User*, std::string, OfUser>;  // by who gets it
   size_t GatherStatus(User& user, StatusLists* lists);
   void EmitStatuses(const User& receiver, const std::string& list, Lsn needs = Lsn());
   // Adds `{"user":"bob","online":true}`.

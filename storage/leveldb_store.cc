@@ -21,7 +21,6 @@ namespace parley {
 namespace {
 
 constexpr std::string_view kFormat = "parley-store 1";
-constexpr size_t kWriteBufferBytes = 8 << 20;
 constexpr size_t kTableBytes = 8 << 20;
 constexpr int kOpenFilesMax = 200;
 constexpr int kFilterBitsPerKey = 10;
@@ -323,7 +322,7 @@ class LevelDbStoreImpl : public LevelDbStore {
     options_.env = &env_;
     options_.create_if_missing = options.create;
     options_.paranoid_checks = true;
-    options_.write_buffer_size = kWriteBufferBytes;
+    options_.write_buffer_size = options.write_buffer_bytes;
     options_.max_file_size = kTableBytes;
     options_.max_open_files = kOpenFilesMax;
     options_.block_cache = block_cache_.get();

@@ -40,6 +40,7 @@ struct LevelDbOptions {
   leveldb::Env* env = nullptr;                    // null: LevelDB's own; outlives the store
   std::shared_ptr<leveldb::Cache> block_cache{};  // null: LevelDB's own of 8 MiB
   bool create = false;                            // make the store where there is none
+  size_t write_buffer_bytes = 8 << 20;            // of writes, before they become a table
 };
 
 class LevelDbStore : public MessageStore {

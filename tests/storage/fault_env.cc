@@ -6,6 +6,8 @@
 namespace parley {
 namespace {
 
+constexpr size_t kSectorBytes = 512;
+
 std::string ParentOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? "" : path.substr(0, slash);
@@ -35,6 +37,7 @@ struct FaultEnv::File {
               bytes->begin() + static_cast<std::ptrdiff_t>(change.offset));
   }
 
+  std::string path;  // when it was made
   std::string now;
   std::string durable;
   std::vector<Change> pending;
@@ -47,18 +50,22 @@ class FaultEnv::OpenFile : public WritableFile {
       : env_(env), path_(std::move(path)), file_(std::move(file)), generation_(generation) {}
 
   Status WriteAt(uint64_t offset, std::string_view data) override {
+    env_->Reached("write", path_);
     std::lock_guard lock(env_->mutex_);
     return Alive() ? env_->WriteAt(file_.get(), path_, offset, data) : env_->Off();
   }
   Status Sync() override {
+    env_->Reached("sync", path_);
     std::lock_guard lock(env_->mutex_);
     return Alive() ? env_->SyncFile(file_.get(), path_) : env_->Off();
   }
   Status Allocate(uint64_t bytes) override {
+    env_->Reached("allocate", path_);
     std::lock_guard lock(env_->mutex_);
     return Alive() ? env_->Resize(file_.get(), path_, bytes, true) : env_->Off();
   }
   Status Truncate(uint64_t bytes) override {
+    env_->Reached("truncate", path_);
     std::lock_guard lock(env_->mutex_);
     return Alive() ? env_->Resize(file_.get(), path_, bytes, false) : env_->Off();
   }
@@ -105,14 +112,20 @@ void FaultEnv::SetFull(bool full) {
   full_ = full;
 }
 
-void FaultEnv::Break(const std::string& path) {
+void FaultEnv::Break(const std::string& path, unsigned one_in) {
   std::lock_guard lock(mutex_);
-  broken_.insert(path);
+  broken_[path] = one_in;
+}
+
+void FaultEnv::BreakReads(const std::string& path, unsigned one_in) {
+  std::lock_guard lock(mutex_);
+  broken_reads_[path] = one_in;
 }
 
 void FaultEnv::Mend() {
   std::lock_guard lock(mutex_);
   broken_.clear();
+  broken_reads_.clear();
 }
 
 void FaultEnv::FlipBit(const std::string& path, size_t offset) {
@@ -185,12 +198,26 @@ void FaultEnv::Settle(File* file, bool in_order) {
       continue;
     }
     const bool torn = fate == 1 && !change.resize;
+    if (torn && !in_order && Chance(2)) {
+      Tear(change.offset, change.data, &file->durable);
+      continue;
+    }
     if (torn) change.data.resize(random_() % (change.data.size() + 1));
     File::Make(change, &file->durable);
     if (torn && in_order) break;
   }
   file->pending.clear();
   file->now = file->durable;
+}
+
+// Some of the write's sectors reach the disk.
+void FaultEnv::Tear(uint64_t offset, std::string_view data, std::string* durable) {
+  while (!data.empty()) {
+    const size_t piece = std::min<size_t>(data.size(), kSectorBytes - offset % kSectorBytes);
+    if (Chance(2)) File::Make({offset, std::string(data.substr(0, piece)), false}, durable);
+    data.remove_prefix(piece);
+    offset += piece;
+  }
 }
 
 FaultEnv::Verdict FaultEnv::Judge(const std::string& path) {
@@ -200,11 +227,15 @@ FaultEnv::Verdict FaultEnv::Judge(const std::string& path) {
     off_ = true;
     return Verdict::kCut;
   }
-  const bool broken = std::any_of(broken_.begin(), broken_.end(), [&](const std::string& prefix) {
-    return path.starts_with(prefix);
-  });
-  if (broken || (operations_ >= fail_from_ && operations_ < fail_to_)) return Verdict::kFail;
+  if (Fails(broken_, path) || (operations_ >= fail_from_ && operations_ < fail_to_))
+    return Verdict::kFail;
   return Verdict::kGo;
+}
+
+bool FaultEnv::Fails(const Broken& broken, const std::string& path) {
+  return std::any_of(broken.begin(), broken.end(), [&](const auto& one) {
+    return path.starts_with(one.first) && Chance(one.second);
+  });
 }
 
 Status FaultEnv::Do(const std::string& path, const std::function<Status()>& deed) {
@@ -251,6 +282,7 @@ Result<FaultEnv::FilePtr> FaultEnv::FindOrMake(const std::string& path, bool app
   auto found = FindLocked(path);
   if (found && !afresh) return found;
   FilePtr file = std::make_shared<File>();
+  file->path = path;
   file->append_only = append_only;
   Status status = Do(path, [&] {
     if (full_) return Refused(path, "no space left");
@@ -262,6 +294,7 @@ Result<FaultEnv::FilePtr> FaultEnv::FindOrMake(const std::string& path, bool app
 }
 
 Result<std::unique_ptr<WritableFile>> FaultEnv::OpenWritable(const std::string& path) {
+  Reached("open", path);
   std::lock_guard lock(mutex_);
   auto file = FindOrMake(path, false, false);
   if (!file) return Error(std::move(file.error()));
@@ -269,6 +302,7 @@ Result<std::unique_ptr<WritableFile>> FaultEnv::OpenWritable(const std::string& 
 }
 
 Result<std::unique_ptr<WritableFile>> FaultEnv::Create(const std::string& path) {
+  Reached("create", path);
   std::lock_guard lock(mutex_);
   auto file = FindOrMake(path, true, true);
   if (!file) return Error(std::move(file.error()));
@@ -281,15 +315,19 @@ Result<std::shared_ptr<FaultEnv::File>> FaultEnv::Find(const std::string& path) 
 }
 
 Result<std::string> FaultEnv::ReadFile(const std::string& path) {
+  Reached("read", path);
   std::lock_guard lock(mutex_);
   auto file = FindLocked(path);
   if (!file) return Error(std::move(file.error()));
+  if (Fails(broken_reads_, path)) return Error(Refused(path, "told to fail"));
   return (*file)->now;
 }
 
 Result<std::string> FaultEnv::Read(const File& file, uint64_t offset, size_t bytes) {
+  Reached("read", file.path);
   std::lock_guard lock(mutex_);
   if (off_) return Error(Off());
+  if (Fails(broken_reads_, file.path)) return Error(Refused(file.path, "told to fail"));
   return offset < file.now.size() ? file.now.substr(offset, bytes) : std::string();
 }
 
@@ -319,6 +357,7 @@ Result<std::vector<std::string>> FaultEnv::List(const std::string& dir) {
 }
 
 Status FaultEnv::MakeDir(const std::string& dir) {
+  Reached("mkdir", dir);
   std::lock_guard lock(mutex_);
   if (off_) return Off();
   if (dirs_.contains(dir)) return Status();
@@ -330,6 +369,7 @@ Status FaultEnv::MakeDir(const std::string& dir) {
 }
 
 Status FaultEnv::Remove(const std::string& path) {
+  Reached("remove", path);
   std::lock_guard lock(mutex_);
   auto file = FindLocked(path);
   if (!file) return file.error();
@@ -337,6 +377,7 @@ Status FaultEnv::Remove(const std::string& path) {
 }
 
 Status FaultEnv::Rename(const std::string& from, const std::string& to) {
+  Reached("rename", from);
   std::lock_guard lock(mutex_);
   auto file = FindLocked(from);
   if (!file) return file.error();
@@ -344,6 +385,7 @@ Status FaultEnv::Rename(const std::string& from, const std::string& to) {
 }
 
 Status FaultEnv::SyncDir(const std::string& dir) {
+  Reached("syncdir", dir);
   std::lock_guard lock(mutex_);
   if (off_) return Off();
   if (!dirs_.contains(dir)) return Status(Code::kNotFound, dir + ": no such directory");

@@ -12,10 +12,10 @@
 //   the deed.
 // - A power cut keeps what was synced. Of every write since then it is a matter of chance whether
 // it
-//   is kept, dropped or torn (a beginning of it is kept); of every name made, renamed or removed
-//   since its directory's last SyncDir, whether that is kept. In a directory of LevelDB's, both are
-//   kept in order up to some point, and the sync of a file there also keeps all names made before:
-//   LevelDB relies on it, and ext4, XFS and btrfs do so.
+//   is kept, dropped or torn (a beginning of it is kept, or some of its sectors are); of every name
+//   made, renamed or removed since its directory's last SyncDir, whether that is kept. In a
+//   directory of LevelDB's, both are kept in order up to some point, and the sync of a file there
+//   also keeps all names made before: LevelDB relies on it, and ext4, XFS and btrfs do so.
 // - All chance comes from the seed.
 //
 // Threads: any.
@@ -54,8 +54,10 @@ class FaultEnv : public Env {
   // As PowerOn, but the machine never stopped, only the process: all that was written is there.
   void StartProcess();
   void SetFull(bool full);  // nothing can grow, nothing can be made
-  // Every operation under the path fails, until Mend.
-  void Break(const std::string& path);
+  // Every operation under the path fails, or by chance one in so many, until Mend.
+  void Break(const std::string& path, unsigned one_in = 1);
+  // The same for reads.
+  void BreakReads(const std::string& path, unsigned one_in = 1);
   void Mend();
   void FlipBit(const std::string& path, size_t offset);
 
@@ -78,6 +80,10 @@ class FaultEnv : public Env {
   Result<std::string> Read(const File& file, uint64_t offset, size_t bytes);
   Result<uint64_t> Size(const std::string& path);
 
+ protected:
+  // Called before each access to the disk, without locks: a simulation takes its time here.
+  virtual void Reached(const char* what, const std::string& path) { (void)what, (void)path; }
+
  private:
   class OpenFile;
   using FilePtr = std::shared_ptr<File>;
@@ -94,7 +100,9 @@ class FaultEnv : public Env {
   enum class Verdict { kGo, kFail, kCut };
   Status Off() const { return Status(Code::kIoError, "the power is off"); }
   void Restart();
+  using Broken = std::map<std::string, unsigned>;  // by a path's beginning, one in so many
   Verdict Judge(const std::string& path);
+  bool Fails(const Broken& broken, const std::string& path);
   bool Chance(unsigned of) { return random_() % of == 0; }
   // Runs `deed` unless it is to fail; where it fails it may be done all the same.
   Status Do(const std::string& path, const std::function<Status()>& deed);
@@ -108,6 +116,7 @@ class FaultEnv : public Env {
   Status SyncFile(File* file, const std::string& path);
   void LoseSome(File* file);
   void Settle(File* file, bool in_order);
+  void Tear(uint64_t offset, std::string_view data, std::string* durable);
   void SettleNames(Dir* dir);
 
   mutable std::mutex mutex_;
@@ -119,7 +128,8 @@ class FaultEnv : public Env {
   uint64_t cut_at_ = UINT64_MAX;
   bool off_ = false;
   bool full_ = false;
-  std::set<std::string> broken_;
+  Broken broken_;
+  Broken broken_reads_;
   uint64_t generation_ = 0;
 };
 

@@ -1,0 +1,98 @@
+// One simulation: a machine with Parley on it, users with their devices, and what goes wrong. All
+// of it follows from the seed. README.md has the fault model.
+#ifndef PARLEY_TESTS_SIM_WORLD_H_
+#define PARLEY_TESTS_SIM_WORLD_H_
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/sim/accounts.h"
+#include "tests/sim/broker.h"
+#include "tests/sim/disk.h"
+#include "tests/sim/oracle.h"
+#include "tests/sim/scheduler.h"
+#include "tests/sim/server.h"
+#include "tests/sim/trace.h"
+
+namespace parley::sim {
+
+class World {
+ public:
+  using json = nlohmann::json;
+
+  World(uint64_t seed, bool verbose);
+
+  // Runs it to its end. Throws Violation. Once.
+  void Run();
+
+  const Trace& trace() const { return trace_; }
+  // Of all that happened.
+  uint64_t hash() const { return trace_.hash() ^ scheduler_.hash(); }
+  uint64_t steps() const { return scheduler_.switches(); }
+
+ private:
+  struct Plan;  // what the seed makes of this world
+  static ServerOptions OptionsFor(Dice* random);
+
+  void Live();
+  void Step();
+  void Pause();
+
+  // world_people.cc: what devices do.
+  void Act(Phone& phone);
+  void Send(Phone& phone);
+  void SendAgain(Phone& phone);
+  void SendOther(Phone& phone);
+  void Refer(Phone& phone);
+  void SendNew(Phone& phone, Message& message, json object);
+  void Confirm(Phone& phone);
+  void Question(Phone& phone);
+  void ChangeGroup(Phone& phone);
+  void ChangeContact(Phone& phone);
+  const std::string& AnyUser() { return users_[random_.Below(users_.size())]; }
+  const std::string& AnyGroup() { return groups_[random_.Below(groups_.size())]; }
+
+  // world_faults.cc: what goes wrong, and how it is mended.
+  void GoWrong();
+  void BreakSomething();
+  void SlowDown();
+  void FillDisk();
+  std::string AnyPath();
+  void CutPower();
+  void KillProcess();
+  void StopServer();
+  void Mend();
+  void StartServer();
+  void NoticePowerCut();
+  void Died(const char* how);
+
+  // world_audit.cc: all is read and checked.
+  void Audit();
+  void Quiet();
+  void AuditUser(Phone& phone);
+  void AuditGroups(Phone& phone);
+  void AuditContacts();
+  json AskUntilAnswered(Phone& phone, const std::string& method, json request);
+
+  Dice random_;
+  Scheduler scheduler_;
+  Trace trace_;
+  Disk disk_;
+  const std::vector<std::string> users_{"alice", "bob", "carol", "dave", "erin"};
+  const std::vector<std::string> groups_{"readers", "walkers", "all"};
+  FixedAccounts accounts_;
+  Server server_;
+  Oracle oracle_;
+  Broker broker_;
+  std::vector<Phone*> auditors_;  // one of each user
+  uint64_t steps_ = 0;
+  uint64_t trouble_one_in_ = 0;
+  int64_t mend_at_us_ = 0;  // 0: nothing to mend
+  std::map<std::string, json> contacts_;
+};
+
+}  // namespace parley::sim
+
+#endif  // PARLEY_TESTS_SIM_WORLD_H_

@@ -1,0 +1,126 @@
+// All is read and checked: everything that users were shown, or were told is stored, must be there.
+#include <utility>
+
+#include "tests/sim/world.h"
+
+namespace parley::sim {
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t kPatienceUs = 600'000'000;
+constexpr int64_t kQuietUs = 2'000'000;
+
+bool IsUp(Server& server) {
+  if (server.state() != Server::State::kUp) return false;
+  const LogFigures figures = server.log().figures();
+  return server.log().journal_ok() && figures.stores_down == 0 && figures.dead_letters == 0;
+}
+
+}  // namespace
+
+void World::Audit() {
+  trace_.Note("audit");
+  Mend();
+  Quiet();
+  for (Phone* phone : auditors_) {
+    if (phone->session == 0) broker_.Connect(*phone);
+  }
+  for (Phone* phone : auditors_) AuditUser(*phone);
+  for (Phone* phone : auditors_) AuditGroups(*phone);
+  AuditContacts();
+  oracle_.Check(users_);
+  for (Phone* phone : auditors_) broker_.Disconnect(*phone);
+  trace_.Note("audited");
+}
+
+// Everything works again and nothing is under way.
+void World::Quiet() {
+  const int64_t give_up_us = scheduler_.now_us() + kPatienceUs;
+  int64_t quiet_since_us = scheduler_.now_us();
+  while (scheduler_.now_us() - quiet_since_us < kQuietUs) {
+    if (scheduler_.now_us() > give_up_us) throw Violation{"it doesn't come to rest"};
+    NoticePowerCut();
+    if (server_.state() == Server::State::kDown) StartServer();
+    if (broker_.Turn(500) || !IsUp(server_)) quiet_since_us = scheduler_.now_us();
+    scheduler_.SleepUs(10'000);
+  }
+}
+
+json World::AskUntilAnswered(Phone& phone, const std::string& method, json request) {
+  const int64_t give_up_us = scheduler_.now_us() + kPatienceUs;
+  for (;;) {
+    std::string rid = broker_.Ask(phone, method, request);
+    std::optional<json> answer;
+    while (!answer) {
+      if (scheduler_.now_us() > give_up_us) {
+        throw Violation{phone.name + " gets no answer to " + method + " " + request.dump()};
+      }
+      NoticePowerCut();
+      if (server_.state() == Server::State::kDown) {
+        Quiet();
+        broker_.Connect(phone);
+        rid = broker_.Ask(phone, method, request);
+      }
+      broker_.Turn(500);
+      scheduler_.SleepUs(2'000);
+      answer = broker_.TakeAnswer(rid);
+    }
+    if ((*answer)["ok"] == true) return *answer;
+    const std::string code = (*answer)["error"]["code"];
+    if (code != "unavailable" && code != "busy") return *answer;
+    scheduler_.SleepUs(100'000);
+  }
+}
+
+void World::AuditUser(Phone& phone) {
+  uint64_t after = 0;
+  json page;
+  do {
+    page = AskUntilAnswered(phone, "sync", {{"after", after}, {"limit", 1000}});
+    if (page["ok"] == false) throw Violation{phone.name + " can't sync: " + page.dump()};
+    if (!page["messages"].empty()) after = page["messages"].back()["seq"].get<uint64_t>();
+  } while (page["more"] == true);
+  AskUntilAnswered(phone, "recent", json::object());
+  AskUntilAnswered(phone, "devices.list", json::object());
+  for (const std::string& peer : users_) {
+    AskUntilAnswered(phone, "history", {{"with", peer}, {"limit", 100}});
+  }
+}
+
+void World::AuditGroups(Phone& phone) {
+  for (const std::string& group : groups_) {
+    json known = AskUntilAnswered(phone, "groups.get", {{"group", group}});
+    if (known["ok"] == false) continue;
+    oracle_.ShownGroup(known);
+    uint64_t after = 0;
+    json page;
+    do {
+      page = AskUntilAnswered(phone, "sync", {{"group", group}, {"after", after}, {"limit", 1000}});
+      if (page["ok"] == false) throw Violation{phone.name + " can't sync: " + page.dump()};
+      if (!page["messages"].empty()) after = page["messages"].back()["gseq"].get<uint64_t>();
+    } while (page["more"] == true);
+  }
+}
+
+// What stands between two users is the same for both.
+void World::AuditContacts() {
+  std::map<std::pair<std::string, std::string>, std::string> states;
+  for (Phone* phone : auditors_) {
+    json list = AskUntilAnswered(*phone, "contacts.list", json::object());
+    for (const json& contact : list["contacts"]) {
+      states[{phone->user, contact["user"]}] = contact["state"];
+    }
+  }
+  for (const auto& [who, state] : states) {
+    auto other = states.find({who.second, who.first});
+    const std::string expected = state == "requested" ? "asked"
+                                 : state == "asked"   ? "requested"
+                                                      : state;
+    if (other == states.end() || other->second != expected) {
+      throw Violation{who.first + " and " + who.second + " don't agree: " + state};
+    }
+  }
+}
+
+}  // namespace parley::sim
