@@ -1,8 +1,13 @@
+#include <cmath>
+#include <random>
+#include <sstream>
 #include <string>
 
+#include "bench/arrivals.h"
 #include "bench/delivery_check.h"
 #include "bench/histogram.h"
 #include "bench/mqtt_frames.h"
+#include "bench/soak_report.h"
 #include "bench/workload.h"
 #include "tests/catch.h"
 
@@ -117,6 +122,72 @@ TEST_CASE("a delivered message gives its numbers, and no other text passes for o
   CHECK_FALSE(messages.Parse(changed, &arrival));
   messages.Sent(41, &payload);
   CHECK_FALSE(messages.Parse(payload, &arrival));
+}
+
+TEST_CASE("arrivals keep their rate, and what is late is not left out") {
+  Arrivals arrivals(1000, 1, 0);
+  int64_t due_ns = 0;
+  uint64_t count = 0;
+  for (; arrivals.Take(10'000'000'000, &due_ns); ++count) CHECK(due_ns <= 10'000'000'000);
+  CHECK(count > 9'500);
+  CHECK(count < 10'500);
+  CHECK(arrivals.next_ns() > 10'000'000'000);
+  CHECK_FALSE(Arrivals(0, 1, 0).Take(10'000'000'000, &due_ns));
+}
+
+TEST_CASE("a trend is found under noise and isn't made by spikes") {
+  std::mt19937 random(1);
+  std::vector<Point> flat;
+  std::vector<Point> growing;
+  for (int i = 0; i < 3600; ++i) {
+    const double noise = static_cast<double>(random() % 100) / 10;
+    flat.push_back({i * 1.0, 100 + noise + (i > 3000 && i % 40 == 0 ? 5000 : 0)});
+    growing.push_back({i * 1.0, 100 + noise + i * 0.01});
+  }
+  CHECK(std::abs(TrendOf(flat).growth) < 2);
+  CHECK(std::abs(TrendOf(growing).growth - 36) < 2);
+  CHECK(std::abs(TrendOf(growing).median - 123) < 2);
+  CHECK(TrendOf({}).growth == 0);
+}
+
+// An hour's figures; `anon_kib` is 100 MiB and what `grown_kib` adds with the second.
+template <class F>
+SoakReport HourOf(F grown_kib, int faults = 0, int seconds = 3600) {
+  std::stringstream csv;
+  csv << "seconds,rss_kib,anon_kib,files,threads,cpu_percent,thread_cpu_percent,journal_kib,"
+         "stores_kib,sqlite_kib,messages,stored_p50_us,stored_p99_us,arrived_p50_us,"
+         "arrived_p99_us,answer_p50_us,answer_p99_us,faults\n";
+  for (int at = 5; at <= seconds; at += 5) {
+    csv << at << ",200000," << 102400 + grown_kib(at) << ",60,15,20,10,65536," << at * 30
+        << ",2000," << at * 100 << ",700,5000,700,5000,900,9000," << faults << "\n";
+  }
+  return SoakReport(csv);
+}
+
+TEST_CASE("a soak is flat when what the caches take stays, and not when memory goes on growing") {
+  auto filling = [](int at) { return std::min(at, 1100) * 50; };
+  auto leaking = [](int at) { return at * 5; };
+  CHECK(HourOf(filling).verdict() == SoakVerdict::kFlat);
+  CHECK(HourOf(leaking).verdict() == SoakVerdict::kGrows);
+  CHECK(HourOf(leaking).Table().find("**grows**") != std::string::npos);
+  CHECK(HourOf(filling).Table().find("**grows**") == std::string::npos);
+}
+
+TEST_CASE("a soak with a fault is not sound, and one of minutes has no verdict") {
+  auto nothing = [](int) { return 0; };
+  CHECK(HourOf(nothing, 1).verdict() == SoakVerdict::kFaults);
+  CHECK(HourOf(nothing, 0, 500).verdict() == SoakVerdict::kTooShort);
+}
+
+TEST_CASE("a soak's picture has a line for every figure that it shows") {
+  const std::string svg = HourOf([](int) { return 0; }).Picture();
+  size_t lines = 0;
+  for (size_t at = svg.find("<polyline"); at != svg.npos; at = svg.find("<polyline", at + 1)) {
+    ++lines;
+  }
+  CHECK(lines == 15);
+  CHECK(svg.find("nan") == svg.npos);
+  CHECK(svg.ends_with("</svg>\n"));
 }
 
 }  // namespace

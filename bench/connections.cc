@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <deque>
 #include <random>
 #include <vector>
 
 #include "bench/arrivals.h"
+#include "bench/chatters.h"
 #include "bench/histogram.h"
 #include "bench/process_usage.h"
 #include "bench/report.h"
@@ -20,27 +20,15 @@ constexpr int64_t kAllBackNs = 60 * kSecondNs;  // the storm's target
 constexpr int64_t kStallNs = 60 * kSecondNs;    // without any progress
 constexpr uint16_t kKeepAliveS = 90;
 constexpr double kPingsPerS = 1.0 / 60;  // of each device
-constexpr uint64_t kReceiptEvery = 8;
 constexpr uint64_t kSyncLimit = 1000;
 constexpr size_t kSyncsAtOnce = 16;
-constexpr int kErrorsShown = 3;
 
 int64_t Ns(double seconds) { return static_cast<int64_t>(seconds * 1e9); }
 
-struct Device {
-  bool there = false;
-  int64_t since_ns = 0;  // of being there, or not
-  uint64_t last_seq = 0;
-  uint64_t receipt_seq = 0;       // acknowledged up to here
-  std::deque<uint64_t> unstored;  // numbers of what it has to say, without their own copies
-};
-
-struct Message {
+// What was said, and which logs have it.
+struct Said {
   size_t from;
   size_t to;
-  int64_t due_ns;
-  bool stored = false;   // seen by its sender
-  bool arrived = false;  // seen by its receiver
   bool in_senders_log = false;
   bool in_receivers_log = false;
 };
@@ -61,7 +49,7 @@ struct Phase {
   Histogram lag;    // the generator's own
 };
 
-class ConnectionsRun : public ClientEvents {
+class ConnectionsRun : public ClientEvents, private Chatters::Events {
  public:
   ConnectionsRun(const Workload& workload, const ConnectionsOptions& options);
   int Run();
@@ -72,6 +60,10 @@ class ConnectionsRun : public ClientEvents {
   void OnLost(Client& client, const std::string& why) override;
 
  private:
+  void OnStored(const Chatters::Message& message, bool there, int64_t now_ns) override;
+  void OnArrived(const Chatters::Message& message, bool there, int64_t now_ns) override;
+  Latencies* LatenciesOf(const Chatters::Message& message, bool there);
+
   size_t Actives() const { return clients_.size() / options_.active_every; }
   bool Active(size_t index) const { return index % options_.active_every == 0; }
   size_t RandomActive() { return random_() % Actives() * options_.active_every; }
@@ -87,35 +79,25 @@ class ConnectionsRun : public ClientEvents {
   void Drain();
 
   void SayDue(int64_t now_ns);
-  void Say(size_t from, uint64_t number);
   void PingDue(int64_t now_ns);
-  void TakeMessage(Client& client, std::string_view payload, int64_t now_ns);
-  void TakeSeq(Client& client, uint64_t seq);
-  void Stored(Message* message, uint64_t number, int64_t now_ns);
-  void Arrived(Message* message, int64_t now_ns);
-  void Record(const Message& message, Histogram Latencies::*which, int64_t now_ns);
-
   void CheckLogs();
   void AskLog(size_t index, uint64_t after);
   void TakeLog(Client& client, std::string_view answer);
   void TakeEntry(size_t owner, const Messages::Arrival& entry);
-  void Complain(std::string_view what, std::string_view text);
   uint64_t PrintFaults(Report* report) const;
   void PrintPhase(Report* report, const std::string& name, const Phase& phase) const;
   int Print();
 
   const Workload& workload_;
   const ConnectionsOptions& options_;
-  Messages texts_;
   Clients clients_;
-  std::vector<Device> devices_;
-  std::deque<Message> messages_;  // by number
+  Chatters chatters_;
+  std::vector<Said> said_;  // by number
   Returns returns_;
   Arrivals arrivals_;
   std::mt19937_64 random_;
   int64_t next_ping_ns_ = Returns::kNever;
   size_t next_ping_ = 0;
-  std::string payload_;
 
   ProcessUsage empty_;
   ProcessUsage connected_;
@@ -124,13 +106,9 @@ class ConnectionsRun : public ClientEvents {
   Phase quiet_, before_, storm_, after_;
   Phase* phase_ = &quiet_;
 
-  uint64_t stored_ = 0;
-  uint64_t arrived_ = 0;
-  uint64_t again_ = 0;    // deliveries of a number that the device had
+  bool storming_ = false;
   uint64_t retries_ = 0;  // connections that failed in the storm
-  uint64_t gaps_ = 0;
   uint64_t doubled_ = 0;
-  uint64_t errors_ = 0;
   std::vector<uint64_t> log_end_;  // by device: the last number read with sync
   size_t logs_open_ = 0;
 };
@@ -138,7 +116,6 @@ class ConnectionsRun : public ClientEvents {
 ConnectionsRun::ConnectionsRun(const Workload& workload, const ConnectionsOptions& options)
     : workload_(workload),
       options_(options),
-      texts_(options.body_bytes),
       clients_(
           [&] {
             Endpoint endpoint = workload.endpoint;
@@ -146,7 +123,7 @@ ConnectionsRun::ConnectionsRun(const Workload& workload, const ConnectionsOption
             return endpoint;
           }(),
           this),
-      devices_(options.connections),
+      chatters_(&clients_, options.body_bytes, this),
       arrivals_(0, workload.seed, 0),
       random_(workload.seed),
       log_end_(options.connections) {}
@@ -209,10 +186,10 @@ void ConnectionsRun::RunFor(Phase* phase, double seconds) {
 // The moment at which all are lost is one turn: the broker learns of it as it gets round to it.
 void ConnectionsRun::Storm() {
   Begin(&storm_);
+  storming_ = true;
   for (size_t i = 0; i < clients_.size(); ++i) {
     clients_.Close(clients_[i], false);
-    devices_[i].there = false;
-    devices_[i].since_ns = storm_.begin_ns;
+    chatters_.Went(i, storm_.begin_ns);
     const double wait_s = std::uniform_real_distribution(0.0, options_.return_within_s)(random_);
     returns_.Add(i, storm_.begin_ns + Ns(wait_s));
   }
@@ -225,11 +202,9 @@ void ConnectionsRun::Storm() {
 
 // Until all that was said is stored and has arrived, or nothing comes any more.
 void ConnectionsRun::Drain() {
-  uint64_t last = 0;
-  for (bool progress = true; progress && stored_ + arrived_ < 2 * messages_.size();) {
-    last = stored_ + arrived_;
-    RunUntil(NowNs() + kStallNs, [&] { return stored_ + arrived_ > last; });
-    progress = stored_ + arrived_ > last;
+  for (uint64_t last = ~uint64_t{0}; last != chatters_.unseen() && chatters_.unseen() > 0;) {
+    last = chatters_.unseen();
+    RunUntil(NowNs() + kStallNs, [&] { return chatters_.unseen() < last; });
   }
 }
 
@@ -238,18 +213,10 @@ void ConnectionsRun::SayDue(int64_t now_ns) {
     const size_t from = RandomActive();
     const size_t away = (1 + random_() % (Actives() - 1)) * options_.active_every;
     const size_t to = (from + away) % (Actives() * options_.active_every);
-    const uint64_t number = messages_.size();
-    messages_.push_back({from, to, due_ns});
-    devices_[from].unstored.push_back(number);
+    said_.push_back({from, to});
+    chatters_.Say(from, to, due_ns);
     phase_->lag.Add(now_ns - due_ns);
-    if (devices_[from].there) Say(from, number);
   }
-}
-
-void ConnectionsRun::Say(size_t from, uint64_t number) {
-  if (!clients_[from].CanPublish()) Die("too much under way: lower the rate");
-  texts_.Sent(number, &payload_);
-  clients_.Publish(clients_[from], "chat/" + UserName(messages_[number].to), payload_);
 }
 
 void ConnectionsRun::PingDue(int64_t now_ns) {
@@ -257,95 +224,48 @@ void ConnectionsRun::PingDue(int64_t now_ns) {
   while (next_ping_ns_ <= now_ns) {
     next_ping_ns_ += gap_ns;
     next_ping_ = (next_ping_ + 1) % clients_.size();
-    if (devices_[next_ping_].there) clients_.Ping(clients_[next_ping_]);
+    if (chatters_.There(next_ping_)) clients_.Ping(clients_[next_ping_]);
   }
 }
 
 void ConnectionsRun::OnSubscribed(Client& client, int64_t now_ns) {
-  Device& device = devices_[client.index];
-  if (device.since_ns != 0) returns_.Done();
-  device.there = true;
-  device.since_ns = now_ns;
-  for (const uint64_t number : device.unstored) Say(client.index, number);
+  if (storming_) returns_.Done();
+  chatters_.Came(client.index, now_ns);
 }
 
 void ConnectionsRun::OnLost(Client& client, const std::string& why) {
   if (phase_ != &storm_) Die(why);
-  Device& device = devices_[client.index];
-  if (!device.there) returns_.Done();
+  if (!chatters_.There(client.index)) returns_.Done();
   if (retries_++ == 0) std::fprintf(stderr, "parley_load: in the storm: %s\n", why.c_str());
-  device.there = false;
-  device.since_ns = NowNs();
-  returns_.Add(client.index, device.since_ns + kSecondNs);
+  chatters_.Went(client.index, NowNs());
+  returns_.Add(client.index, NowNs() + kSecondNs);
 }
 
 void ConnectionsRun::OnPuback(Client& client, uint8_t code) {
-  if (code >= 0x80) Complain("refused", client.client_id);
+  if (code >= 0x80) chatters_.Complain("refused", client.client_id);
 }
 
 void ConnectionsRun::OnPublish(Client& client, const Publish& publish, int64_t now_ns) {
-  if (publish.topic.starts_with("chat/")) return TakeMessage(client, publish.payload, now_ns);
+  if (publish.topic.starts_with("chat/")) return chatters_.Take(client, publish.payload, now_ns);
   if (publish.payload.find(R"("ok":true)") == publish.payload.npos) {
-    return Complain("answer", publish.payload);
+    return chatters_.Complain("answer", publish.payload);
   }
   if (logs_open_ > 0) TakeLog(client, publish.payload);
 }
 
-void ConnectionsRun::TakeMessage(Client& client, std::string_view payload, int64_t now_ns) {
-  Messages::Arrival arrival{};
-  const bool ours = texts_.Parse(payload, &arrival);
-  TakeSeq(client, arrival.seq);
-  if (!ours) return;  // of an earlier run, in the catch-up
-  if (arrival.number >= messages_.size()) return Complain("never sent", payload);
-  Message& message = messages_[arrival.number];
-  if (message.from == client.index) {
-    Stored(&message, arrival.number, now_ns);
-  } else if (message.to == client.index) {
-    Arrived(&message, now_ns);
-  } else {
-    Complain("somebody else's", payload);
-  }
+void ConnectionsRun::OnStored(const Chatters::Message& message, bool there, int64_t now_ns) {
+  LatenciesOf(message, there)->stored.Add(now_ns - message.due_ns);
 }
 
-void ConnectionsRun::TakeSeq(Client& client, uint64_t seq) {
-  Device& device = devices_[client.index];
-  if (seq <= device.last_seq) {
-    ++again_;
-    return;
-  }
-  // A device that never acknowledged anything starts live.
-  if (device.receipt_seq != 0 && seq != device.last_seq + 1) ++gaps_;
-  device.last_seq = seq;
-  if (device.receipt_seq != 0 && seq < device.receipt_seq + kReceiptEvery) return;
-  device.receipt_seq = seq;
-  payload_ = R"({"delivered":)";
-  AppendNumber(&payload_, seq);
-  clients_.Publish(client, "receipt/" + client.user, payload_ + "}");
+void ConnectionsRun::OnArrived(const Chatters::Message& message, bool there, int64_t now_ns) {
+  LatenciesOf(message, there)->delivered.Add(now_ns - message.due_ns);
 }
 
-void ConnectionsRun::Stored(Message* message, uint64_t number, int64_t now_ns) {
-  if (message->stored) return;
-  message->stored = true;
-  ++stored_;
-  std::erase(devices_[message->from].unstored, number);
-  Record(*message, &Latencies::stored, now_ns);
-}
-
-void ConnectionsRun::Arrived(Message* message, int64_t now_ns) {
-  if (message->arrived) return;
-  message->arrived = true;
-  ++arrived_;
-  Record(*message, &Latencies::delivered, now_ns);
-}
-
-void ConnectionsRun::Record(const Message& message, Histogram Latencies::*which, int64_t now_ns) {
-  for (Phase* phase : {&before_, &storm_, &after_}) {
-    if (message.due_ns < phase->begin_ns || message.due_ns >= phase->end_ns) continue;
-    const bool there = devices_[message.from].since_ns <= message.due_ns &&
-                       devices_[message.to].since_ns <= message.due_ns;
-    ((there ? phase->there : phase->away).*which).Add(now_ns - message.due_ns);
-    return;
-  }
+Latencies* ConnectionsRun::LatenciesOf(const Chatters::Message& message, bool there) {
+  Phase* due = &after_;
+  if (message.due_ns < storm_.end_ns) due = &storm_;
+  if (message.due_ns < before_.end_ns) due = &before_;
+  return there ? &due->there : &due->away;
 }
 
 void ConnectionsRun::CheckLogs() {
@@ -377,8 +297,8 @@ void ConnectionsRun::TakeLog(Client& client, std::string_view answer) {
   for (size_t at = answer.find(kEntry); at != answer.npos; at = answer.find(kEntry, at + 1)) {
     std::string_view entry = answer.substr(at);
     Messages::Arrival arrival{};
-    const bool ours = texts_.TakeStart(&entry, &arrival);
-    if (arrival.seq != ++end) return Complain("a gap in a log", answer.substr(at));
+    const bool ours = chatters_.texts().TakeStart(&entry, &arrival);
+    if (arrival.seq != ++end) return chatters_.Complain("a gap in a log", answer.substr(at));
     if (ours) TakeEntry(client.index, arrival);
   }
   if (answer.find(R"("more":true)") != answer.npos) return AskLog(client.index, end);
@@ -386,38 +306,31 @@ void ConnectionsRun::TakeLog(Client& client, std::string_view answer) {
 }
 
 void ConnectionsRun::TakeEntry(size_t owner, const Messages::Arrival& entry) {
-  if (entry.number >= messages_.size()) return Complain("never sent", UserName(owner));
-  Message& message = messages_[entry.number];
-  if (owner != message.from && owner != message.to) {
-    return Complain("somebody else's in the log of", UserName(owner));
+  if (entry.number >= said_.size()) return chatters_.Complain("never sent", UserName(owner));
+  Said& said = said_[entry.number];
+  if (owner != said.from && owner != said.to) {
+    return chatters_.Complain("somebody else's in the log of", UserName(owner));
   }
-  bool& there = owner == message.from ? message.in_senders_log : message.in_receivers_log;
+  bool& there = owner == said.from ? said.in_senders_log : said.in_receivers_log;
   doubled_ += there;
   there = true;
 }
 
-void ConnectionsRun::Complain(std::string_view what, std::string_view text) {
-  if (errors_++ >= kErrorsShown) return;
-  std::fprintf(stderr, "parley_load: %.*s: %.*s\n", static_cast<int>(what.size()), what.data(),
-               static_cast<int>(std::min<size_t>(text.size(), 300)), text.data());
-}
-
 uint64_t ConnectionsRun::PrintFaults(Report* report) const {
-  uint64_t lost = 0;
-  uint64_t unstored = 0;
-  for (const Message& message : messages_) {
-    lost += !message.in_senders_log || !message.in_receivers_log;
-    unstored += !message.stored || !message.arrived;
-  }
-  report->Count("messages", messages_.size());
+  const auto lost =
+      static_cast<uint64_t>(std::count_if(said_.begin(), said_.end(), [](const Said& s) {
+        return !s.in_senders_log || !s.in_receivers_log;
+      }));
+  const uint64_t faults =
+      lost + chatters_.unseen() + doubled_ + chatters_.gaps() + chatters_.errors();
+  report->Count("messages", said_.size());
   report->Count("lost", lost);  // not in both logs
-  report->Count("unseen", unstored);
+  report->Count("unseen", chatters_.unseen());
   report->Count("doubled", doubled_);
-  report->Count("gaps", gaps_);
-  report->Count("errors", errors_);
-  const uint64_t faults = lost + unstored + doubled_ + gaps_ + errors_;
+  report->Count("gaps", chatters_.gaps());
+  report->Count("errors", chatters_.errors());
   report->Count("faults", faults);
-  report->Count("delivered_again", again_);
+  report->Count("delivered_again", chatters_.again());
   report->Count("connections_retried", retries_);
   return faults;
 }
@@ -466,7 +379,7 @@ int ConnectionsRun::Print() {
   const uint64_t faults = PrintFaults(&report);
   report.Print(workload_.json);
   const bool in_time = all_back_s_ <= static_cast<double>(kAllBackNs) / 1e9;
-  return faults == 0 && in_time && (workload_.plain || !messages_.empty()) ? 0 : 1;
+  return faults == 0 && in_time && (workload_.plain || !said_.empty()) ? 0 : 1;
 }
 
 }  // namespace

@@ -1,10 +1,12 @@
 #include "bench/disk.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <string>
 
 #include "bench/clients.h"
@@ -55,6 +57,12 @@ Histogram TimeWrites(const ScratchFile& file, const std::string& bytes, int roun
   return times;
 }
 
+uint64_t* PartOf(const std::string& file, DiskUse* use) {
+  if (file.starts_with("journal/")) return &use->journal;
+  if (file.starts_with("store-")) return &use->stores;
+  return file.find(".db") != file.npos ? &use->sqlite : &use->rest;
+}
+
 }  // namespace
 
 int RunFsync(const std::string& directory, int rounds, bool json) {
@@ -71,6 +79,19 @@ int RunFsync(const std::string& directory, int rounds, bool json) {
   report.Latency("overwrite", overwrite);
   report.Print(json);
   return 0;
+}
+
+DiskUse ReadDiskUse(const std::string& data_dir) {
+  DiskUse use;
+  std::error_code gone;
+  for (std::filesystem::recursive_directory_iterator at(data_dir, gone), end; !gone && at != end;
+       at.increment(gone)) {
+    struct stat file {};
+    if (lstat(at->path().c_str(), &file) != 0 || !S_ISREG(file.st_mode)) continue;
+    *PartOf(at->path().lexically_relative(data_dir).string(), &use) +=
+        static_cast<uint64_t>(file.st_blocks) * 512;
+  }
+  return use;
 }
 
 }  // namespace parley::bench

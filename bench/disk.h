@@ -1,7 +1,9 @@
-// What one fdatasync costs on a disk: the unit in which a durable message's latency is measured.
+// What one fdatasync costs on a disk, the unit in which a durable message's latency is measured;
+// and what a data directory takes of it.
 #ifndef PARLEY_BENCH_DISK_H_
 #define PARLEY_BENCH_DISK_H_
 
+#include <cstdint>
 #include <string>
 
 namespace parley::bench {
@@ -10,6 +12,17 @@ namespace parley::bench {
 // appended to a growing file, and 4 KiB overwritten one after the other in a file that was written
 // before, as a preallocated journal is. Prints the report; returns the exit code.
 int RunFsync(const std::string& directory, int rounds, bool json);
+
+// Allocated bytes of a data directory's parts.
+struct DiskUse {
+  uint64_t journal = 0;
+  uint64_t stores = 0;
+  uint64_t sqlite = 0;
+  uint64_t rest = 0;
+};
+
+// Files that come and go meanwhile count or not.
+DiskUse ReadDiskUse(const std::string& data_dir);
 
 }  // namespace parley::bench
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bench/delivery_check.h"
+#include "bench/one_request.h"
 #include "bench/process_usage.h"
 #include "bench/report.h"
 
@@ -13,32 +14,8 @@ namespace parley::bench {
 namespace {
 
 constexpr int64_t kDrainNs = 10'000'000'000;  // without any progress, when the run is over
-constexpr int64_t kAnswerNs = 60'000'000'000;
 
 int64_t Ns(double seconds) { return static_cast<int64_t>(seconds * 1e9); }
-
-// Asks for one thing and waits until it is done.
-class OneRequest : public ClientEvents {
- public:
-  OneRequest(const Workload& workload, const Credentials& credentials)
-      : clients_(workload.endpoint, this) {
-    AddUser(&clients_, credentials, 0, {"answer/" + UserName(0) + ":bench"});
-    clients_.ConnectAll();
-  }
-  void Ask(const std::string& method, const std::string& request) {
-    clients_.Publish(clients_[0], "ask/" + method, request);
-    const int64_t until = NowNs() + kAnswerNs;
-    while (answer_.empty() && NowNs() < until) clients_.Turn(until);
-    if (answer_.find("\"ok\":true") == answer_.npos) Die(method + ": " + answer_.substr(0, 300));
-  }
-  void OnPublish(Client& /*client*/, const Publish& publish, int64_t /*now_ns*/) override {
-    answer_ = publish.payload;
-  }
-
- private:
-  Clients clients_;
-  std::string answer_;
-};
 
 struct Sample {
   int64_t now_ns = 0;
@@ -64,7 +41,6 @@ class Fanout : public ClientEvents {
 
  private:
   bool inbox() const { return options_.delivery == "inbox"; }
-  void MakeGroup(const Credentials& credentials);
   void Fill(int64_t now_ns);
   void Write(int64_t now_ns);
   Sample Take() const;
@@ -94,18 +70,11 @@ class Fanout : public ClientEvents {
   Histogram to_all_;
 };
 
-void Fanout::MakeGroup(const Credentials& credentials) {
-  std::string request = "{\"rid\":\"1\",\"group\":\"" + group_ + "\",\"delivery\":\"" +
-                        options_.delivery + "\",\"members\":[";
-  for (size_t i = 1; i < options_.members; ++i) {
-    request += (i > 1 ? ",\"" : "\"") + UserName(i) + "\"";
-  }
-  OneRequest(workload_, credentials).Ask("groups.create", request + "]}");
-}
-
 int Fanout::Run() {
   const Credentials credentials(workload_.credentials);
-  if (!workload_.plain) MakeGroup(credentials);
+  if (!workload_.plain) {
+    OneRequest(workload_, credentials).MakeGroup(group_, options_.delivery, 0, options_.members);
+  }
   for (size_t i = 0; i < options_.members; ++i) {
     const bool own = !workload_.plain && inbox();
     AddUser(&clients_, credentials, i, {own ? "chat/" + UserName(i) : "group/" + group_});

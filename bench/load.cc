@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "bench/cold.h"
 #include "bench/connections.h"
 #include "bench/disk.h"
 #include "bench/fanout.h"
@@ -16,6 +17,8 @@
 #include "bench/pairs.h"
 #include "bench/presence.h"
 #include "bench/report.h"
+#include "bench/soak.h"
+#include "bench/soak_report.h"
 
 namespace parley::bench {
 namespace {
@@ -72,6 +75,9 @@ struct Options {
   PresenceOptions presence;
   IdleOptions idle;
   ConnectionsOptions connections;
+  ColdOptions cold;
+  SoakOptions soak;
+  std::string svg;
   FillOptions fill;
   HistoryOptions history;
   double wait_timeout_s = 30;
@@ -164,6 +170,36 @@ void AddConnections(CLI::App* app, Options* options) {
   mode->add_option("--seed", options->workload.seed, "of arrivals and returns");
 }
 
+void AddCold(CLI::App* app, Options* options) {
+  CLI::App* mode = app->add_subcommand("cold", "users who come for the first time after a start");
+  AddCommon(mode, options);
+  mode->add_option("--users", options->cold.users, "as filled");
+  mode->add_option("--step", options->cold.step, "one user of so many comes")
+      ->check(CLI::PositiveNumber);
+}
+
+void AddSoak(CLI::App* app, Options* options) {
+  CLI::App* mode = app->add_subcommand("soak", "hours of mixed load, recorded");
+  SoakOptions& soak = options->soak;
+  AddCommon(mode, options);
+  mode->add_option("--users", soak.users, "in a ring")->check(CLI::Range(100, 10000));
+  mode->add_option("--peers", soak.peers, "neighbours whom each writes to")
+      ->check(CLI::Range(1, 19));
+  mode->add_option("--rate", soak.rate, "messages/s between neighbours")
+      ->check(CLI::PositiveNumber);
+  mode->add_option("--seconds", soak.seconds, "how long");
+  mode->add_option("--every", soak.every_s, "seconds between two lines");
+  mode->add_option("--data", soak.data_dir, "the broker's data directory")->required();
+  mode->add_option("--csv", soak.csv, "the file to write")->required();
+  mode->add_option("--bytes", soak.body_bytes, "length of a message's text");
+  mode->add_option("--seed", options->workload.seed, "of who does what when");
+
+  CLI::App* report = app->add_subcommand(
+      "soak-report", "judge what a soak recorded: exits with 1 where it isn't flat");
+  report->add_option("csv", soak.csv, "what soak wrote")->required();
+  report->add_option("--svg", options->svg, "the picture to write");
+}
+
 void AddFill(CLI::App* app, Options* options) {
   CLI::App* mode = app->add_subcommand("fill", "fill the store through the broker");
   FillOptions& fill = options->fill;
@@ -211,6 +247,9 @@ int RunMode(const std::string& mode, Options* options) {
   if (mode == "presence") return RunPresence(workload, options->presence);
   if (mode == "idle") return RunIdle(workload, options->idle);
   if (mode == "connections") return RunConnections(workload, options->connections);
+  if (mode == "cold") return RunCold(workload, options->cold);
+  if (mode == "soak") return RunSoak(workload, options->soak);
+  if (mode == "soak-report") return RunSoakReport(options->soak.csv, options->svg);
   if (mode == "fill") return RunFill(workload, options->fill);
   if (mode == "history") return RunHistory(workload, options->history);
   if (mode == "wait") return RunWait(workload, options->wait_timeout_s);
@@ -233,6 +272,8 @@ int main(int argc, char** argv) {
   AddPresence(&app, &options);
   AddIdle(&app, &options);
   AddConnections(&app, &options);
+  AddCold(&app, &options);
+  AddSoak(&app, &options);
   AddFill(&app, &options);
   AddHistory(&app, &options);
   AddWait(&app, &options);

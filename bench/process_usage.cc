@@ -3,7 +3,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <string>
 
@@ -56,6 +58,18 @@ ProcessUsage ReadUsage(pid_t pid) {
   usage.main_switches = StatusField(status, "voluntary_ctxt_switches");
   usage.rss_bytes = StatusField(status, "VmRSS") * 1024;
   return usage;
+}
+
+ProcessSize ReadSize(pid_t pid) {
+  const std::string process = "/proc/" + std::to_string(pid);
+  const std::string status = ReadFile(process + "/status");
+  ProcessSize size;
+  size.rss_bytes = StatusField(status, "VmRSS") * 1024;
+  size.anon_bytes = StatusField(status, "RssAnon") * 1024;
+  size.threads = StatusField(status, "Threads");
+  using Files = std::filesystem::directory_iterator;
+  size.files = static_cast<uint64_t>(std::distance(Files(process + "/fd"), Files()));
+  return size;
 }
 
 double OwnCpuSeconds() {

@@ -19,6 +19,17 @@ struct ProcessUsage {
 // Exits with a message when there is no such process.
 ProcessUsage ReadUsage(pid_t pid);
 
+// What a process holds now.
+struct ProcessSize {
+  uint64_t rss_bytes = 0;   // resident set
+  uint64_t anon_bytes = 0;  // of it, memory that no file backs
+  uint64_t threads = 0;
+  uint64_t files = 0;  // open descriptors
+};
+
+// Exits with a message when there is no such process.
+ProcessSize ReadSize(pid_t pid);
+
 // CPU seconds of this process.
 double OwnCpuSeconds();
 

@@ -1,0 +1,48 @@
+#include "bench/trend.h"
+
+#include <algorithm>
+
+namespace parley::bench {
+namespace {
+
+constexpr size_t kPoints = 300;
+
+double Median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+}  // namespace
+
+std::vector<Point> Thin(const std::vector<Point>& points, size_t count) {
+  const size_t each = (points.size() + count - 1) / count;
+  std::vector<Point> thinned;
+  for (size_t first = 0; first < points.size(); first += each) {
+    const size_t last = std::min(points.size(), first + each);
+    Point sum;
+    for (size_t i = first; i < last; ++i) {
+      sum.at += points[i].at;
+      sum.value += points[i].value;
+    }
+    const auto n = static_cast<double>(last - first);
+    thinned.push_back({sum.at / n, sum.value / n});
+  }
+  return thinned;
+}
+
+Trend TrendOf(const std::vector<Point>& points) {
+  const std::vector<Point> thinned = Thin(points, kPoints);
+  std::vector<double> values;
+  std::vector<double> slopes;
+  for (size_t i = 0; i < thinned.size(); ++i) {
+    values.push_back(thinned[i].value);
+    for (size_t j = i + 1; j < thinned.size(); ++j) {
+      slopes.push_back((thinned[j].value - thinned[i].value) / (thinned[j].at - thinned[i].at));
+    }
+  }
+  if (slopes.empty()) return {};
+  return {Median(values), Median(slopes) * (points.back().at - points.front().at)};
+}
+
+}  // namespace parley::bench
