@@ -191,7 +191,7 @@ Result<Options> ParseOptions(std::span<const std::pair<std::string, std::string>
   options.log.data_dir = options.data_dir;
   for (const auto& [name, value] : given) {
     auto row = std::find_if(Rows().begin(), Rows().end(),
-                            [&](const Row& r) { return r.row.name == name; });
+                            [&, &wanted = name](const Row& r) { return r.row.name == wanted; });
     if (row == Rows().end()) {
       return Error(Code::kBadRequest, "there is no option plugin_opt_" + name);
     }
