@@ -73,6 +73,9 @@ class Checker : public nlohmann::json_sax<json> {
     std::string_view what = error.what();
     if (auto end = what.find("] "); end != std::string_view::npos) what.remove_prefix(end + 2);
     syntax_error = what;
+    // It quotes what was read last, maybe up to the middle of a character.
+    std::replace_if(
+        syntax_error.begin(), syntax_error.end(), [](char c) { return (c & 0x80) != 0; }, '?');
     number_out_of_range = error.id == kNumberOutOfRange;
     return false;
   }

@@ -283,5 +283,15 @@ TEST_CASE("a request's members are checked one by one") {
   CHECK(OnlyKnown(*ParseObject(R"({"n":1,"o":2})"), {"m", "n"}).message() == "unknown member 'o'");
 }
 
+TEST_CASE("why a payload is refused is UTF-8, wherever its JSON breaks off") {
+  for (const char* payload : {"{\"a\":1\u00e4}", "{\"a\":\U0001f600}", "{\"n\":2.5e\u00e4}"}) {
+    for (std::string message : {ParseObject(payload).error().message(),
+                                ParseSend(payload, ContentType::kObject, 100).error().message()}) {
+      INFO(message);
+      CHECK(ValidUtf8(message));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace parley
