@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "chat/payload.h"
+
 namespace parley {
 namespace {
 
@@ -122,15 +124,16 @@ Control::Control(Directory* directory, const Credentials* credentials, Env* env,
     : directory_(directory), credentials_(credentials), env_(env), hooks_(std::move(hooks)) {}
 
 std::string Control::Handle(std::string_view request) {
-  json parsed = json::parse(request, nullptr, false);
   json responses = json::array();
-  const json* commands = parsed.is_object() ? Member(parsed, "commands") : nullptr;
+  Result<json> parsed = ParseObject(request);
+  const json* commands = parsed ? Member(*parsed, "commands") : nullptr;
   if (commands != nullptr && commands->is_array()) {
     for (const json& command : *commands) responses.push_back(Respond(command));
   } else {
-    responses.push_back({{"command", ""},
-                         {"error", "the request is not {\"commands\":[…]}"},
-                         {"code", CodeName(Code::kBadRequest)}});
+    responses.push_back(
+        {{"command", ""},
+         {"error", parsed ? "the request is not {\"commands\":[…]}" : parsed.error().message()},
+         {"code", CodeName(Code::kBadRequest)}});
   }
   return json{{"responses", std::move(responses)}}.dump(-1, ' ', false,
                                                         json::error_handler_t::replace);

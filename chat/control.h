@@ -67,7 +67,8 @@ class Control {
   // All must outlive it.
   Control(Directory* directory, const Credentials* credentials, Env* env, ControlHooks hooks);
 
-  // Never fails: what is wrong with the request stands in the answer.
+  // Never fails: what is wrong with the request stands in the answer. The request as a whole is
+  // one as ParseObject takes it (payload.h).
   std::string Handle(std::string_view request);
 
  private:

@@ -267,6 +267,21 @@ TEST_CASE("a key says whether strangers may write to its accounts") {
   CHECK(strangers() == true);
 }
 
+TEST_CASE("a request that is no plain object is refused as a whole") {
+  ControlFixture fixture;
+  const size_t deep = 200'000;  // more than a stack has room for
+  for (const std::string& request :
+       {R"({"commands":[{"command":"status","correlationData":)" + std::string(deep, '[') +
+            std::string(deep, ']') + "}]}",
+        std::string(R"({"commands":[{"command":"status"}],"commands":[]})"),
+        std::string("{\"commands\":[{\"command\":\"\xff\"}]}"), std::string("7"), std::string()}) {
+    json answer = fixture.Handle(request);
+    REQUIRE(answer["responses"].size() == 1);
+    CHECK(answer["responses"][0]["code"] == "bad_request");
+    CHECK(answer["responses"][0]["command"] == "");
+  }
+}
+
 TEST_CASE("status and dead letters come from the hooks") {
   ControlFixture fixture;
   json figures = fixture.Data({{"command", "status"}});
