@@ -144,6 +144,7 @@ std::optional<Frame> ParseFrame(std::string_view file, uint64_t nonce, uint64_t 
   frame.first = Lsn(Get<uint64_t>(rest, 16));
   frame.synced = Get<uint64_t>(rest, 24);
   frame.payload = rest.substr(kFrameHeaderBytes, bytes - kFrameHeaderBytes);
+  if ((frame.count == 0) != frame.payload.empty()) return std::nullopt;  // nobody wrote this
   return frame;
 }
 

@@ -85,14 +85,16 @@ Status Journal::WalkChain(const std::vector<uint64_t>& indexes) {
     auto header = DecodeHeader(*start);
     if (!header) return Damaged(path, 0, header.error().message());
     if (header->index != index) return Damaged(path, 0, "the header is another segment's");
+    if (header->prev_index >= index || header->start == Lsn()) {
+      return Damaged(path, 0, "the header makes no sense");
+    }
     Segment segment{*header, options_.segment_bytes, 0, Lsn(), false};
     if (!segments_.empty()) {
       const SegmentHeader& next = segments_.back().header;
       segment.end = next.prev_end;
       segment.last = Lsn(next.start.value() - 1);
       segment.jump_follows = (next.flags & SegmentHeader::kJump) != 0;
-      if (segment.end < kFramesStart || next.start < header->start ||
-          next.prev_index >= next.index) {
+      if (segment.end < kFramesStart || next.start < header->start) {
         return Damaged(PathOf(next.index), 0, "the header does not fit the segment before");
       }
     }
@@ -477,6 +479,10 @@ Status Journal::ReadSegment(const Segment& segment, Lsn after, Lsn through,
     if (next <= after.Next()) continue;
     auto transactions = DecodeFrame(*frame);
     if (!transactions) return Damaged(path, frame->offset, transactions.error().message());
+    if (transactions->empty()) continue;  // it seals the file
+    if (transactions->front().lsn != frame->first || transactions->back().lsn.Next() != next) {
+      return Damaged(path, frame->offset, "transactions with other numbers than the frame's");
+    }
     std::erase_if(*transactions,
                   [&](const Transaction& t) { return t.lsn <= after || t.lsn > through; });
     if (transactions->empty()) continue;
