@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "storage/dead_letter.h"
+#include "storage/epoch.h"
 #include "storage/journal.h"
 #include "storage/leveldb_store.h"
 #include "storage/shard_map.h"
@@ -46,12 +47,6 @@ size_t BytesOf(const Transaction& transaction) {
     }
   }
   return bytes;
-}
-
-std::string Hex(uint64_t value) {
-  char text[17];
-  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(value));
-  return text;
 }
 
 std::string JournalDir(const std::string& data_dir) { return data_dir + "/journal"; }
@@ -88,7 +83,7 @@ class Recovery {
     if (status.ok()) status = ReadShards();
     if (status.ok()) status = OpenStores();
     if (status.ok() && options_.roster != nullptr) status = AddRoster();
-    if (status.ok()) status = ReadEpoch();
+    if (status.ok()) status = TakeEpoch();
     if (status.ok()) status = CatchUp();
     if (status.ok()) status = SyncStores();
     if (!status.ok()) return Error(std::move(status));
@@ -182,18 +177,11 @@ class Recovery {
     return std::unique_ptr<MessageStore>(std::move(*opened));
   }
 
-  Status ReadEpoch() {
-    const std::string path = options_.data_dir + "/epoch";
-    auto text = env_->ReadFile(path);
-    if (text && !text->empty()) {
-      out_.epoch = text->substr(0, text->find('\n'));
-      return Status();
-    }
-    if (!text && text.error().code() != Code::kNotFound) return text.error();
-    uint64_t random;
-    env_->Random(&random, sizeof(random));
-    out_.epoch = Hex(random);
-    return env_->ReplaceFile(path, out_.epoch + "\n");
+  Status TakeEpoch() {
+    auto epoch = ReadEpoch(env_, options_.data_dir);
+    if (!epoch) return epoch.error();
+    out_.epoch = std::move(*epoch);
+    return Status();
   }
 
   // Dead letters first, then what the journal has past them.
