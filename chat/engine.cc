@@ -455,6 +455,7 @@ void Engine::JournalFailed(Lsn first, const Status& why) {
     } else if (!effect.failure_head.empty() || effect.channel == Channel::kAnswer) {
       effect.channel = Channel::kAnswer;
       effect.rest.reset();
+      effect.needs = Lsn();
       effect.payload = ErrorAnswer(effect.failure_head, told);
       kept.push_back(std::move(effect));
     }
