@@ -249,7 +249,7 @@ void Engine::AnswerSync(User& user, const Asker& asker, Seq after, uint64_t limi
   auto job = [asker, page, failed, it = &user,
               log = log_](const MessageStore& store) -> Continuation {
     auto read = store.ReadLog(asker.user, page);
-    Status status = read ? FillEntries(log, &read->entries) : read.error();
+    Status status = read ? FillPage(log, &*read, page.bytes_max) : read.error();
     if (!status.ok()) return [failed, status](Engine& engine) { failed(engine, status); };
     auto entries = std::make_shared<std::vector<CachedEntry>>();
     for (LogEntry& entry : read->entries) entries->push_back(ToCached(entry));
@@ -366,7 +366,7 @@ void Engine::AskConversations(const Asker& asker, const json& request) {
     std::string listed;
     for (const Conversation& talk : *talks) {
       auto last = store.ReadLog(asker.user, {.after = Seq(talk.last.value() - 1), .limit = 1});
-      Status filled = last ? FillEntries(log, &last->entries) : last.error();
+      Status filled = last ? FillEntries(log, last->entries) : last.error();
       if (!filled.ok()) return fail(filled);
       auto unread = store.CountUnread(asker.user, talk, read, kUnreadMax);
       if (!unread) return fail(unread.error());
@@ -432,7 +432,7 @@ void Engine::ReadRecent(User& user, const Asker& asker) {
     for (const Conversation& talk : *talks) {
       auto page =
           store.ReadConversation(asker.user, talk, {.descending = true, .limit = kRecentMessages});
-      Status filled = page ? FillEntries(log, &page->entries) : page.error();
+      Status filled = page ? FillEntries(log, page->entries) : page.error();
       if (!filled.ok()) return fail(filled);
       auto unread = store.CountUnread(asker.user, talk, read, kUnreadMax);
       if (!unread) return fail(unread.error());

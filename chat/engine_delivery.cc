@@ -146,7 +146,7 @@ void Engine::ReadFor(Session& session) {
               page = Page{.after = session.sent, .limit = room}](
                  const MessageStore& store) -> Continuation {
     auto read = store.ReadLog(user, page);
-    Status status = read ? FillEntries(log, &read->entries) : read.error();
+    Status status = read ? FillPage(log, &*read, page.bytes_max) : read.error();
     if (!status.ok()) return [failed, status](Engine& engine) { failed(engine, status); };
     auto entries = std::make_shared<std::vector<CachedEntry>>();
     for (LogEntry& entry : read->entries) entries->push_back(ToCached(entry));

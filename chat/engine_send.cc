@@ -269,7 +269,7 @@ void Engine::OutcomeAgain(User& sender, const Sending& sending, const SentIds::S
   auto job = [asker, id = sender.id, seq = sent.seq, failed,
               log = log_](const MessageStore& store) -> Continuation {
     auto page = store.ReadLog(id, {.after = Seq(seq.value() - 1), .limit = 1});
-    Status status = page ? FillEntries(log, &page->entries) : page.error();
+    Status status = page ? FillEntries(log, page->entries) : page.error();
     if (!status.ok()) return [failed, status](Engine& engine) { failed(engine, status); };
     bool found = !page->entries.empty() && page->entries[0].seq == seq;
     auto rest =

@@ -732,9 +732,9 @@ Status FillFrom(const MessageStore& store, const GroupId& group,
 
 }  // namespace
 
-Status FillEntries(Log* log, std::vector<LogEntry>* entries) {
+Status FillEntries(Log* log, std::span<LogEntry> entries) {
   std::map<GroupId, std::vector<LogEntry*>> groups;
-  for (LogEntry& entry : *entries) {
+  for (LogEntry& entry : entries) {
     if (!entry.group.empty()) groups[entry.group].push_back(&entry);
   }
   for (auto& [group, pointers] : groups) {
@@ -748,6 +748,25 @@ Status FillEntries(Log* log, std::vector<LogEntry>* entries) {
     if (!store) return store.error();
     status = FillFrom(**store, group, pointers);
     if (!status.ok()) return status;
+  }
+  return Status();
+}
+
+Status FillPage(Log* log, LogPage* page, size_t bytes_max) {
+  constexpr size_t kAtOnce = 16;
+  std::span<LogEntry> entries = page->entries;
+  size_t bytes = 0;
+  for (size_t begin = 0; begin < entries.size(); begin += kAtOnce) {
+    auto chunk = entries.subspan(begin, std::min(kAtOnce, entries.size() - begin));
+    if (Status status = FillEntries(log, chunk); !status.ok()) return status;
+    for (size_t i = begin; i < begin + chunk.size(); ++i) {
+      bytes += entries[i].message.body.size();
+      if (bytes <= bytes_max || i == 0) continue;
+      page->entries.erase(page->entries.begin() + static_cast<std::ptrdiff_t>(i),
+                          page->entries.end());
+      page->more = true;
+      return Status();
+    }
   }
   return Status();
 }

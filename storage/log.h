@@ -32,6 +32,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -132,7 +133,10 @@ class Log {
 
 // Completes those entries of a user's log that point to a group's message, from the groups' stores.
 // kUnavailable where one can't be read now; kCorruption where what an entry points to isn't there.
-Status FillEntries(Log* log, std::vector<LogEntry>* entries);
+Status FillEntries(Log* log, std::span<LogEntry> entries);
+// The same for a page, which is cut where its bodies pass `bytes_max`: a pointer doesn't show how
+// large what it points to is. At least one entry stays.
+Status FillPage(Log* log, LogPage* page, size_t bytes_max);
 
 }  // namespace parley
 

@@ -371,7 +371,7 @@ class LogBench {
     auto page = store->ReadLog(user, Page{.limit = 100000, .bytes_max = 1 << 30});
     INFO((page ? "" : page.error().ToString()));
     REQUIRE(page.has_value());
-    Status filled = FillEntries(log.get(), &page->entries);
+    Status filled = FillEntries(log.get(), page->entries);
     INFO(filled.ToString());
     REQUIRE(filled.ok());
     uint64_t seq = 0;

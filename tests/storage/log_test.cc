@@ -581,7 +581,7 @@ TEST_CASE("entries that point to groups' messages are filled from the groups' st
       entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(i));
   }
   const std::vector<LogEntry> before = entries;
-  REQUIRE(FillEntries(bench.log.get(), &entries).ok());
+  REQUIRE(FillEntries(bench.log.get(), entries).ok());
   REQUIRE(entries.size() == before.size());
   std::set<GroupId> groups;
   for (size_t i = 0; i < entries.size(); ++i) {
@@ -605,6 +605,29 @@ TEST_CASE("entries that point to groups' messages are filled from the groups' st
   CHECK(groups.size() == 2);  // one in each store
 }
 
+TEST_CASE("a page is cut where what its entries point to is more than it takes") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  SendAndWait(&bench, 100);
+  LogPage whole{LogOf(&bench, bench.UserOf(0)), false};
+  LogPage page = whole;
+  REQUIRE(FillPage(bench.log.get(), &whole, SIZE_MAX).ok());
+  CHECK_FALSE(whole.more);
+  REQUIRE(whole.entries.size() == page.entries.size());
+  const size_t kept = GENERATE(size_t{1}, size_t{2}, size_t{20});
+  REQUIRE(kept < whole.entries.size());
+  size_t bytes = 0;
+  for (size_t i = 0; i < kept; ++i) bytes += whole.entries[i].message.body.size();
+  const size_t short_by = GENERATE(size_t{0}, size_t{1});
+  REQUIRE(FillPage(bench.log.get(), &page, bytes - short_by).ok());
+  CHECK(page.more);
+  // The first one stays, whatever its size.
+  REQUIRE(page.entries.size() == std::max(size_t{1}, kept - short_by));
+  for (size_t i = 0; i < page.entries.size(); ++i) {
+    CHECK(page.entries[i].message == whole.entries[i].message);
+  }
+}
+
 TEST_CASE("entries can't be filled while the group's store is down, nor from what isn't there") {
   LogBench bench;
   REQUIRE(bench.Open().ok());
@@ -618,20 +641,20 @@ TEST_CASE("entries can't be filled while the group's store is down, nor from wha
     REQUIRE(bench.heard->WaitCommitted(bench.SendToGroup(user, bench.GroupOf(1))));
     REQUIRE(bench.Settle());
     entries = LogOf(&bench, user);  // of the other store
-    CHECK(FillEntries(bench.log.get(), &entries).code() == Code::kUnavailable);
+    CHECK(FillEntries(bench.log.get(), entries).code() == Code::kUnavailable);
     bench.disk.Mend();
     REQUIRE(Eventually([&] { return bench.log->ReplayDeadLetters().ok(); }));
-    CHECK(FillEntries(bench.log.get(), &entries).ok());
+    CHECK(FillEntries(bench.log.get(), entries).ok());
   }
   SECTION("a number that the group doesn't have") {
     entries[0].gseq = Seq(2);
-    CHECK(FillEntries(bench.log.get(), &entries).code() == Code::kCorruption);
+    CHECK(FillEntries(bench.log.get(), entries).code() == Code::kCorruption);
     entries[0].gseq = Seq(0);
-    CHECK(FillEntries(bench.log.get(), &entries).code() == Code::kCorruption);
+    CHECK(FillEntries(bench.log.get(), entries).code() == Code::kCorruption);
   }
   SECTION("a group that nobody knows") {
     entries[0].group = GroupId("other");
-    Status status = FillEntries(bench.log.get(), &entries);
+    Status status = FillEntries(bench.log.get(), entries);
     CHECK(status.code() == Code::kCorruption);
     CHECK(status.message().find("'other'") != std::string::npos);
   }
