@@ -275,6 +275,7 @@ void Engine::StartLoad(User& user, Parts parts) {
       if ((parts & kTail) != 0) engine.TakeTail(*it, tail);
       if ((parts & kSent) != 0) {
         it->sent = std::make_unique<SentIds>();
+        it->sent->used_ms = engine.now_ms_;
         for (auto sent_id = ids.rbegin(); sent_id != ids.rend(); ++sent_id) {
           it->sent->Add(sent_id->id, {sent_id->seq, sent_id->content_hash, Lsn(), sent_id->gseq});
         }
@@ -356,7 +357,7 @@ void Engine::Unload(User& user) {
   DropCache(user);
   user.loaded = 0;
   user.sent.reset();
-  user.recent.reset();
+  DropRecent(user);
   user.contacts.reset();
   user.wanted_delivered = user.wanted_read = Seq();
   if (wanted != 0) StartLoad(user, wanted);
@@ -368,14 +369,13 @@ void Engine::Forget(int64_t now_ms) {
     bool busy = !user.sessions.empty() || user.pins > 0 || !user.parked.empty() ||
                 !user.on_loaded.empty() || !user.waiting_syncs.empty() || user.presence_due;
     if (busy || now_ms - user.used_ms < options_.user_idle_ms) {
-      // Who is only connected shouldn't cost much.
-      bool idle = now_ms - user.used_ms >= options_.user_idle_ms;
-      if (idle && user.pins == 0 && user.on_loaded.empty()) DropContacts(user);
+      DropUnused(user, now_ms);
       ++it;
       continue;
     }
     forgotten_lsn_ = std::max(forgotten_lsn_, user.lsn);
     DropCache(user);
+    DropRecent(user);
     it = users_.erase(it);
   }
   std::erase_if(groups_, [&](const auto& known) {
@@ -386,6 +386,24 @@ void Engine::Forget(int64_t now_ms) {
     forgotten_lsn_ = std::max(forgotten_lsn_, group.lsn);
     return true;
   });
+}
+
+// Who is only connected shouldn't cost much, and who only receives not what senders do.
+void Engine::DropUnused(User& user, int64_t now_ms) {
+  if (user.pins > 0 || !user.on_loaded.empty() || !user.parked.empty()) return;
+  auto idle = [&](int64_t used_ms) { return now_ms - used_ms >= options_.user_idle_ms; };
+  if (idle(user.used_ms)) DropContacts(user);
+  if (user.sent && idle(user.sent->used_ms)) {
+    user.sent.reset();
+    user.loaded &= static_cast<Parts>(~kSent);
+  }
+  if (user.recent && idle(user.recent->used_ms)) DropRecent(user);
+}
+
+void Engine::DropRecent(User& user) {
+  if (!user.recent) return;
+  cached_bytes_ -= user.recent->bytes;
+  user.recent.reset();
 }
 
 void Engine::DropCache(User& user) {
@@ -399,7 +417,7 @@ void Engine::TrimCache() {
   while (cached_bytes_ > options_.cache_bytes && !cache_uses_.empty()) {
     User& user = *cache_uses_.back();
     DropCache(user);
-    user.recent.reset();
+    DropRecent(user);
   }
 }
 

@@ -48,11 +48,12 @@ struct EngineOptions {
   uint64_t window = 500;             // unacknowledged messages to a device that acknowledges
   double user_rate = 1000;           // messages a second for one user, 0: none
   double user_burst_s = 10;          // how many seconds of its rate a user may send at once
-  size_t cache_bytes = 64 << 20;     // recent messages of all users
+  size_t cache_bytes = 64 << 20;     // recent messages of all users, and of their `recent`
   size_t user_cache_messages = 128;  // … of one user
   size_t parked_max = 1000;          // commands of one sender that wait for a read
   size_t sync_waiting_max = 8;       // long-polling syncs of one user
-  int64_t user_idle_ms = 60'000;     // a user without a device is forgotten after this
+  int64_t user_idle_ms = 60'000;     // a user without a device is forgotten after this; of one with
+                                     // a device, what it doesn't use
 
   size_t inbox_members_max = 256;      // of a group whose messages are copied to its members
   size_t topic_members_max = 100'000;  // of one whose members subscribe to it
@@ -85,6 +86,10 @@ struct CachedEntry {
 };
 
 CachedEntry ToCached(const LogEntry& entry);
+// What it takes in memory, as far as it has its message to itself.
+inline size_t BytesOf(const CachedEntry& entry) {
+  return entry.message->rest.size() + sizeof(CachedEntry) + sizeof(CachedMessage);
+}
 
 bool IsIn(GroupRole role);
 std::string_view RoleName(GroupRole role);
@@ -228,7 +233,8 @@ class Engine {
       Seq gseq;  // in a group
     };
     std::unordered_map<std::string, Sent> by_id;
-    std::deque<std::string> order;  // oldest first
+    std::deque<const std::string*> order;  // keys of by_id, oldest first
+    int64_t used_ms = 0;
     void Add(const std::string& id, Sent sent);
   };
 
@@ -249,6 +255,8 @@ class Engine {
       bool complete = false;  // holds all of the newest kRecentMessages, and `unread` is right
     };
     std::vector<Talk> talks;  // latest first
+    size_t bytes = 0;         // of the messages; in cached_bytes_
+    int64_t used_ms = 0;
   };
 
   using OnLoaded = std::function<void(const Status&)>;
@@ -396,6 +404,8 @@ class Engine {
   void Forget(int64_t now_ms);
   void TrimCache();
   void DropCache(User& user);
+  void DropRecent(User& user);
+  void DropUnused(User& user, int64_t now_ms);
   void RecordKeys();
 
   // engine_send.cc
@@ -586,6 +596,7 @@ class Engine {
                       bool cut);
   void AnswerRecent(const Asker& asker, const Recent& recent, Seq head, Lsn needs);
   void ReadRecent(User& user, const Asker& asker);
+  void KeepRecent(User& user, const Recent& recent);
   void AddToRecent(User& user, const CachedEntry& entry);
   void WakeSyncs(User& user);
   void ExpireSyncs(User& user, int64_t now_ms);

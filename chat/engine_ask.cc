@@ -396,8 +396,9 @@ void Engine::AskRecent(const Asker& asker, const json&) {
   bool complete =
       user.recent && std::all_of(user.recent->talks.begin(), user.recent->talks.end(),
                                  [](const Recent::Talk& talk) { return talk.complete; });
-  if (complete) return AnswerRecent(asker, *user.recent, user.last, user.lsn);
-  ReadRecent(user, asker);
+  if (!complete) return ReadRecent(user, asker);
+  user.recent->used_ms = now_ms_;
+  AnswerRecent(asker, *user.recent, user.last, user.lsn);
 }
 
 void Engine::AnswerRecent(const Asker& asker, const Recent& recent, Seq head, Lsn needs) {
@@ -445,23 +446,41 @@ void Engine::ReadRecent(User& user, const Asker& asker) {
     return [asker, it, recent, as_of, lsn](Engine& engine) {
       engine.AnswerRecent(asker, *recent, as_of, Lsn());
       // Kept only where nothing changed meanwhile, so that it can't miss or count twice.
-      if (it->lsn == lsn && it->last == as_of) it->recent = std::make_unique<Recent>(*recent);
+      if (it->lsn == lsn && it->last == as_of) engine.KeepRecent(*it, *recent);
     };
   };
   Read(user, std::move(job), failed);
+}
+
+// Only where there is room: it isn't worth what others use.
+void Engine::KeepRecent(User& user, const Recent& recent) {
+  DropRecent(user);
+  size_t bytes = 0;
+  for (const Recent::Talk& talk : recent.talks) {
+    for (const CachedEntry& entry : talk.messages) bytes += BytesOf(entry);
+  }
+  if (cached_bytes_ + bytes > options_.cache_bytes) return;
+  user.recent = std::make_unique<Recent>(recent);
+  user.recent->bytes = bytes;
+  user.recent->used_ms = now_ms_;
+  cached_bytes_ += bytes;
 }
 
 void Engine::AddToRecent(User& user, const CachedEntry& entry) {
   auto& talks = user.recent->talks;
   const CachedMessage& message = *entry.message;
   bool incoming = CountsAsUnread(message, user.id);
+  size_t freed = 0;
   UserId peer;
   if (message.group.empty()) peer = message.from != user.id ? message.from : message.to;
   auto talk = std::find_if(talks.begin(), talks.end(), [&](const auto& t) {
     return t.peer == peer && t.group == message.group;
   });
   if (talk == talks.end()) {
-    if (talks.size() == kRecentTalks) talks.pop_back();
+    if (talks.size() == kRecentTalks) {
+      for (const CachedEntry& old : talks.back().messages) freed += BytesOf(old);
+      talks.pop_back();
+    }
     // What was said in it before is not known here: it is read when somebody asks.
     talks.insert(talks.begin(), Recent::Talk{peer, message.group, {}, 0, false});
   } else {
@@ -469,7 +488,12 @@ void Engine::AddToRecent(User& user, const CachedEntry& entry) {
   }
   Recent::Talk& front = talks.front();
   front.messages.push_back(entry);
-  if (front.messages.size() > kRecentMessages) front.messages.erase(front.messages.begin());
+  if (front.messages.size() > kRecentMessages) {
+    freed += BytesOf(front.messages.front());
+    front.messages.erase(front.messages.begin());
+  }
+  user.recent->bytes += BytesOf(entry) - freed;
+  cached_bytes_ += BytesOf(entry) - freed;
   if (incoming && front.unread < kUnreadMax) ++front.unread;
 }
 

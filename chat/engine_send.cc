@@ -22,10 +22,11 @@ uint64_t ContentHash(const std::string& topic, const SendRequest& request) {
 }  // namespace
 
 void Engine::SentIds::Add(const std::string& id, Sent sent) {
-  if (!by_id.emplace(id, sent).second) return;
-  order.push_back(id);
+  auto added = by_id.emplace(id, sent);
+  if (!added.second) return;
+  order.push_back(&added.first->first);
   if (order.size() <= kSentIdsKept) return;
-  by_id.erase(order.front());
+  by_id.erase(by_id.find(*order.front()));
   order.pop_front();
 }
 
@@ -113,6 +114,7 @@ bool Engine::TrySend(User& sender, Sending& sending) {
 
 // True where the sender has sent this id before, and was told again what came of it.
 bool Engine::SentBefore(User& sender, const Sending& sending) {
+  sender.sent->used_ms = now_ms_;
   auto again = sender.sent->by_id.find(sending.request.id);
   if (again == sender.sent->by_id.end()) return false;
   if (again->second.content_hash != sending.content_hash) {
@@ -368,7 +370,7 @@ void Engine::AppendEntry(User& user, CachedEntry entry) {
     cache_uses_.splice(cache_uses_.begin(), cache_uses_, user.cache->use);
   }
   auto& entries = user.cache->entries;
-  size_t bytes = entry.message->rest.size() + sizeof(CachedEntry) + sizeof(CachedMessage);
+  size_t bytes = BytesOf(entry);
   entries.push_back(std::move(entry));
   user.cache->bytes += bytes;
   cached_bytes_ += bytes;
@@ -376,9 +378,7 @@ void Engine::AppendEntry(User& user, CachedEntry entry) {
     // The older half goes at once, so that the run stays one piece and moving it costs little.
     auto half = entries.begin() + static_cast<std::ptrdiff_t>(options_.user_cache_messages);
     size_t freed = 0;
-    for (auto it = entries.begin(); it != half; ++it) {
-      freed += it->message->rest.size() + sizeof(CachedEntry) + sizeof(CachedMessage);
-    }
+    for (auto it = entries.begin(); it != half; ++it) freed += BytesOf(*it);
     entries.erase(entries.begin(), half);
     user.cache->bytes -= freed;
     cached_bytes_ -= freed;

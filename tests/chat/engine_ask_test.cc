@@ -539,6 +539,32 @@ TEST_CASE("recent is kept while messages come, and reads no store") {
   CHECK(kept == talk.AskCold("alice", "recent"));
 }
 
+TEST_CASE(
+    "recent isn't kept of somebody who didn't ask for it in a while, or where there is no room") {
+  World world({.cache_bytes = 20'000, .user_idle_ms = 60'000});
+  TestDevice& alice = world.Join("alice", "a1");
+  size_t text = 10;
+  int64_t pass_ms = 59'000;
+  bool kept = true;
+  SECTION("asked for a moment ago") {}
+  SECTION("a while ago") {
+    pass_ms = 61'000;
+    kept = false;
+  }
+  SECTION("no room") {
+    text = 2000;
+    kept = false;
+  }
+  for (int i = 1; i <= 15; ++i) world.Send(alice, "bob", std::to_string(i), std::string(text, 'x'));
+  world.Settle();
+  world.Ask(alice, "recent");
+  CHECK(world.engine->cached_bytes() <= 20'000);
+  world.Tick(pass_ms);
+  world.Publish(alice, "ask/recent", R"({"rid":"q"})");
+  CHECK(world.readers.jobs.empty() == kept);
+  CHECK(world.Ask(alice, "recent")["conversations"][0]["messages"].size() == 15);
+}
+
 TEST_CASE("the device list shows each device, how far it is and whether it is there") {
   Talk talk;
   for (int i = 1; i <= 5; ++i) talk.Say("bob", "alice", std::to_string(i));

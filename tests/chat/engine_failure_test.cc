@@ -505,6 +505,29 @@ TEST_CASE("idle users are forgotten, and nothing is forgotten with them") {
   CHECK(world.engine->cached_bytes() == 0);
 }
 
+TEST_CASE(
+    "what a connected user sent isn't kept while it sends nothing, and is known when it does") {
+  World world({.user_idle_ms = 60'000});
+  TestDevice& alice = world.Connect("alice", "s1");
+  TestDevice& bob = world.Join("bob", "b1");
+  world.Settle();
+  world.Send(alice, "bob", "1", "x");
+  world.Settle();
+  world.Tick(30'000);
+  world.Send(bob, "alice", "1", "y");  // what she gets doesn't count
+  world.Settle();
+  world.Tick(29'000);
+  world.Send(alice, "bob", "1", "x");
+  CHECK(world.readers.jobs.empty());
+  world.Settle();
+  world.Tick(61'000);
+  world.Send(alice, "bob", "1", "x");
+  CHECK_FALSE(world.readers.jobs.empty());
+  world.Settle();
+  CHECK(SeqsOf(bob.inbox) == "1-2");
+  CHECK(json::parse(alice.answers.back())["seq"] == 1);
+}
+
 TEST_CASE("a user that is forgotten before its message is committed is read with it") {
   World world({.user_idle_ms = 0});
   TestDevice& alice = world.Connect("alice", "s1");
