@@ -430,12 +430,22 @@ Status SqliteRoster::Corrupt(const std::string& what) const {
   return Status(Code::kCorruption, path_ + ": " + what + "; restore it from a backup");
 }
 
+// A process that died, or whose sync failed, leaves transactions in the WAL that can be read now
+// and would be gone after a power cut. The log counts on what the roster says that it has: so all
+// of it is written once more, to the database, and synced.
+Status MakeDurable(SqliteDb* db, const std::string& path) {
+  auto busy = db->QueryInt("PRAGMA wal_checkpoint(TRUNCATE)");
+  if (!busy) return busy.error();
+  return *busy == 0 ? Status() : Status(Code::kIoError, path + ": another program holds it");
+}
+
 Status Prepare(SqliteDb* db, const std::string& path) {
   Status status = db->Exec("PRAGMA journal_mode = WAL");
   if (status.ok()) {
     status = db->Exec("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216;");
   }
-  return status.ok() ? MigrateSqlite(db, path, kMigrations) : status;
+  if (status.ok()) status = MigrateSqlite(db, path, kMigrations);
+  return status.ok() ? MakeDurable(db, path) : status;
 }
 
 }  // namespace
