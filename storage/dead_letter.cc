@@ -109,13 +109,13 @@ Status DeadLetters::Walk(const Visitor& visit, uint64_t* end) const {
 
 Status DeadLetters::Clear() {
   if (end_ == 0) return Status();
+  // Also where it fails: the file may be gone, and what it holds is no longer needed.
   file_.reset();
-  Status status = env_->Remove(path_);
-  if (!status.ok()) return status;
   end_ = 0;
   last_ = Lsn();
   letters_ = 0;
-  return env_->SyncDir(dir_);
+  Status status = env_->Remove(path_);
+  return status.ok() ? env_->SyncDir(dir_) : status;
 }
 
 }  // namespace parley

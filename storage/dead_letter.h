@@ -32,7 +32,7 @@ class DeadLetters {
   Status Append(const std::vector<Transaction>& transactions);
   // All of them, in order.
   Status Read(const Visitor& visit) const;
-  // Empties it.
+  // Empties it. After an error they may be there again when it is opened the next time.
   Status Clear();
 
   Lsn last() const { return last_; }             // Lsn(0) where it is empty
