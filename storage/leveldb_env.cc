@@ -147,6 +147,15 @@ leveldb::Status StoreEnv::NewWritableFile(const std::string& path, leveldb::Writ
   return status;
 }
 
+leveldb::Status StoreEnv::RenameFile(const std::string& from, const std::string& to) {
+  leveldb::Status status = target()->RenameFile(from, to);
+  bool happened = status.ok() || (!target()->FileExists(from) && target()->FileExists(to));
+  if (!happened || !std::string_view(to).ends_with("/CURRENT")) return status;
+  status = sync_dir_();
+  if (!status.ok()) failure_ = status;
+  return leveldb::Status::OK();
+}
+
 leveldb::Status StoreEnv::TakeFailure() { return std::exchange(failure_, leveldb::Status()); }
 
 size_t WholeRecordBytes(std::string_view log) {

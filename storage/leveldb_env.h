@@ -8,6 +8,10 @@
 // that what survives is a beginning of what was written, without holes; hence:
 //
 // - StoreEnv syncs a log when it is closed, and the directory that names it;
+// - it syncs the directory when CURRENT was renamed, before LevelDB goes on with a new log, which
+// must
+//   not outlive what it follows; and takes a rename that failed but happened for one that happened,
+//   else LevelDB would remove the manifest that CURRENT names;
 // - CutTornLog shortens the last log to its last whole record before LevelDB sees it. What is cut
 //   was never synced, or is missed: the log finds that the store lags behind the journal.
 //
@@ -30,9 +34,10 @@ class StoreEnv : public leveldb::EnvWrapper {
   StoreEnv(leveldb::Env* base, std::function<leveldb::Status()> sync_dir);
 
   leveldb::Status NewWritableFile(const std::string& path, leveldb::WritableFile** file) override;
+  leveldb::Status RenameFile(const std::string& from, const std::string& to) override;
 
-  // The first failed sync of a log on its closing since the last call: writes before it may be
-  // lost in a power cut.
+  // The first sync that failed where LevelDB couldn't be told, since the last call: writes before
+  // it may be lost in a power cut.
   leveldb::Status TakeFailure();
 
  private:

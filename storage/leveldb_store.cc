@@ -314,9 +314,10 @@ class LevelDbStoreImpl : public LevelDbStore {
   explicit LevelDbStoreImpl(const LevelDbOptions& options)
       : path_(options.path),
         env_(options.env != nullptr ? options.env : leveldb::Env::Default(),
-             [this, posix = options.env == nullptr] {
-               return posix ? SyncDir() : leveldb::Status();
-             }),
+             [this] { return SyncDir(); }),
+        sync_dir_(options.env != nullptr
+                      ? options.sync_dir
+                      : [path = options.path] { return Env::Posix()->SyncDir(path); }),
         block_cache_(options.block_cache),
         filter_(leveldb::NewBloomFilterPolicy(kFilterBitsPerKey)) {
     options_.env = &env_;
@@ -638,7 +639,7 @@ class LevelDbStoreImpl : public LevelDbStore {
   }
 
   leveldb::Status SyncDir() const {
-    Status status = Env::Posix()->SyncDir(path_);
+    Status status = sync_dir_ ? sync_dir_() : Status();
     return status.ok() ? leveldb::Status() : leveldb::Status::IOError(path_, status.message());
   }
 
@@ -792,6 +793,7 @@ class LevelDbStoreImpl : public LevelDbStore {
 
   const std::string path_;
   StoreEnv env_;
+  const std::function<Status()> sync_dir_;
   const std::shared_ptr<leveldb::Cache> block_cache_;
   const std::unique_ptr<const leveldb::FilterPolicy> filter_;
   leveldb::Options options_;

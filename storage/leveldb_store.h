@@ -22,6 +22,7 @@
 #define PARLEY_STORAGE_LEVELDB_STORE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -37,7 +38,8 @@ namespace parley {
 
 struct LevelDbOptions {
   std::string path;
-  leveldb::Env* env = nullptr;                    // null: LevelDB's own; outlives the store
+  leveldb::Env* env = nullptr;         // null: LevelDB's own; outlives the store
+  std::function<Status()> sync_dir{};  // makes names in it durable, where `env` isn't null
   std::shared_ptr<leveldb::Cache> block_cache{};  // null: LevelDB's own of 8 MiB
   bool create = false;                            // make the store where there is none
   size_t write_buffer_bytes = 8 << 20;            // of writes, before they become a table
