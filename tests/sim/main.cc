@@ -122,6 +122,7 @@ int RunOne(uint64_t seed, bool verbose, bool print_hash) {
     if (!verbose) {
       for (const std::string& line : world->trace().last()) std::printf("  %s\n", line.c_str());
     }
+    std::printf("  threads:\n%s", world->Threads().c_str());
     std::printf("seed %llu: %s\n", static_cast<unsigned long long>(seed), violation.what.c_str());
     std::fflush(stdout);
     return 1;

@@ -4,7 +4,9 @@
 #define PARLEY_TESTS_SIM_WORLD_H_
 
 #include <cstdint>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,8 @@ class World {
   // Of all that happened.
   uint64_t hash() const { return trace_.hash() ^ scheduler_.hash(); }
   uint64_t steps() const { return scheduler_.switches(); }
+  // What all threads do now.
+  std::string Threads() const { return scheduler_.Describe(); }
 
  private:
   struct Plan;  // what the seed makes of this world
@@ -75,6 +79,7 @@ class World {
   void AuditGroups(Phone& phone);
   void AuditContacts();
   json AskUntilAnswered(Phone& phone, const std::string& method, json request);
+  std::optional<json> AskOnce(Phone& phone, const std::string& method, const json& request);
 
   Dice random_;
   Scheduler scheduler_;

@@ -23,9 +23,6 @@ void World::Audit() {
   trace_.Note("audit");
   Mend();
   Quiet();
-  for (Phone* phone : auditors_) {
-    if (phone->session == 0) broker_.Connect(*phone);
-  }
   for (Phone* phone : auditors_) AuditUser(*phone);
   for (Phone* phone : auditors_) AuditGroups(*phone);
   AuditContacts();
@@ -49,28 +46,32 @@ void World::Quiet() {
 
 json World::AskUntilAnswered(Phone& phone, const std::string& method, json request) {
   const int64_t give_up_us = scheduler_.now_us() + kPatienceUs;
-  for (;;) {
-    std::string rid = broker_.Ask(phone, method, request);
-    std::optional<json> answer;
-    while (!answer) {
-      if (scheduler_.now_us() > give_up_us) {
-        throw Violation{phone.name + " gets no answer to " + method + " " + request.dump()};
-      }
-      NoticePowerCut();
-      if (server_.state() == Server::State::kDown) {
-        Quiet();
-        broker_.Connect(phone);
-        rid = broker_.Ask(phone, method, request);
-      }
-      broker_.Turn(500);
-      scheduler_.SleepUs(2'000);
-      answer = broker_.TakeAnswer(rid);
-    }
-    if ((*answer)["ok"] == true) return *answer;
-    const std::string code = (*answer)["error"]["code"];
+  while (scheduler_.now_us() < give_up_us) {
+    std::optional<json> answer = AskOnce(phone, method, request);
+    if (answer && (*answer)["ok"] == true) return *answer;
+    const std::string code = answer ? (*answer)["error"]["code"] : json("unavailable");
     if (code != "unavailable" && code != "busy") return *answer;
     scheduler_.SleepUs(100'000);
   }
+  throw Violation{phone.name + " gets no answer to " + method + " " + request.dump()};
+}
+
+// Nothing: the connection was lost, or it takes too long.
+std::optional<json> World::AskOnce(Phone& phone, const std::string& method, const json& request) {
+  if (phone.session == 0) {
+    Quiet();
+    broker_.Connect(phone);
+  }
+  const int64_t give_up_us = scheduler_.now_us() + kPatienceUs;
+  const std::string rid = broker_.Ask(phone, method, request);
+  std::optional<json> answer;
+  while (!answer && phone.session != 0 && scheduler_.now_us() < give_up_us) {
+    NoticePowerCut();
+    broker_.Turn(500);
+    scheduler_.SleepUs(2'000);
+    answer = broker_.TakeAnswer(rid);
+  }
+  return answer;
 }
 
 void World::AuditUser(Phone& phone) {
