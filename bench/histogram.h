@@ -21,6 +21,14 @@ class Histogram {
     max_ns_ = std::max(max_ns_, static_cast<int64_t>(value));
   }
 
+  // Adds all of another's.
+  void Add(const Histogram& other) {
+    for (size_t index = 0; index < buckets_.size(); ++index)
+      buckets_[index] += other.buckets_[index];
+    count_ += other.count_;
+    max_ns_ = std::max(max_ns_, other.max_ns_);
+  }
+
   uint64_t count() const { return count_; }
   int64_t max_ns() const { return max_ns_; }
 
