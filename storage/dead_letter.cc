@@ -49,6 +49,9 @@ Status DeadLetters::Append(const std::vector<Transaction>& transactions) {
   if (file_ == nullptr) {
     auto file = env_->OpenWritable(path_);
     if (!file) return file.error();
+    // What is left of a torn tail must not go on where the new frame ends.
+    Status status = (*file)->Truncate(end_);
+    if (!status.ok()) return status;
     file_ = std::move(*file);
   }
   std::string frame;
