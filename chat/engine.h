@@ -126,6 +126,9 @@ class Engine {
   // The log's: a store went down or works again. Devices whose log couldn't be read go on.
   void StoresChanged();
 
+  // What may be asked: the methods' names with the members that each may have.
+  static std::map<std::string, std::vector<std::string>> Methods();
+
   // For figures: users in memory, sessions, bytes of cached messages.
   size_t users() const { return users_.size(); }
   size_t sessions() const { return sessions_.size(); }

@@ -186,6 +186,14 @@ const Engine::Method Engine::kMethods[] = {
 };
 #undef PARLEY_ASK
 
+std::map<std::string, std::vector<std::string>> Engine::Methods() {
+  std::map<std::string, std::vector<std::string>> methods;
+  for (const Method& row : kMethods) {
+    methods[std::string(row.name)].assign(row.members.begin(), row.members.end());
+  }
+  return methods;
+}
+
 void Engine::Ask(const Asker& asker, std::string_view method, std::string_view payload) {
   Asker named = asker;
   auto request = ParseObject(payload);
