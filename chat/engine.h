@@ -19,7 +19,6 @@
 #ifndef PARLEY_CHAT_ENGINE_H_
 #define PARLEY_CHAT_ENGINE_H_
 
-#include <deque>
 #include <list>
 #include <map>
 #include <memory>
@@ -36,6 +35,7 @@
 #include "chat/quota.h"
 #include "chat/rare_list.h"
 #include "chat/release.h"
+#include "chat/sent_ids.h"
 #include "chat/topic_members.h"
 #include "storage/env.h"
 #include "storage/log.h"
@@ -226,19 +226,6 @@ class Engine {
     SendRequest request;
     uint64_t content_hash = 0;
     bool ref_checked = false;
-  };
-
-  struct SentIds {
-    struct Sent {
-      Seq seq;  // in the sender's log; 0: a group's message that has no entry there
-      uint64_t content_hash = 0;
-      Lsn lsn;   // as CachedMessage's
-      Seq gseq;  // in a group
-    };
-    std::unordered_map<std::string, Sent> by_id;
-    std::deque<const std::string*> order;  // keys of by_id, oldest first
-    int64_t used_ms = 0;
-    void Add(const std::string& id, Sent sent);
   };
 
   struct WaitingSync {
@@ -641,7 +628,6 @@ class Engine {
 
 inline constexpr size_t kRecentTalks = 5;
 inline constexpr size_t kRecentMessages = 15;
-inline constexpr size_t kSentIdsKept = 1024;
 inline constexpr size_t kAnswerBytesMax = 256 << 10;
 inline constexpr uint64_t kUnreadMax = 10'000;  // unread counts stop here
 

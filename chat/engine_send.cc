@@ -21,15 +21,6 @@ uint64_t ContentHash(const std::string& topic, const SendRequest& request) {
 
 }  // namespace
 
-void Engine::SentIds::Add(const std::string& id, Sent sent) {
-  auto added = by_id.emplace(id, sent);
-  if (!added.second) return;
-  order.push_back(&added.first->first);
-  if (order.size() <= kSentIdsKept) return;
-  by_id.erase(by_id.find(*order.front()));
-  order.pop_front();
-}
-
 std::string Engine::SendHead(const Sending& sending) const {
   std::string head = sending.asker.head;
   if (sending.change) return head;
@@ -115,12 +106,12 @@ bool Engine::TrySend(User& sender, Sending& sending) {
 // True where the sender has sent this id before, and was told again what came of it.
 bool Engine::SentBefore(User& sender, const Sending& sending) {
   sender.sent->used_ms = now_ms_;
-  auto again = sender.sent->by_id.find(sending.request.id);
-  if (again == sender.sent->by_id.end()) return false;
-  if (again->second.content_hash != sending.content_hash) {
+  const auto again = sender.sent->Find(sending.request.id);
+  if (!again) return false;
+  if (again->content_hash != sending.content_hash) {
     return RefuseSending(sending, {Code::kConflict, "this id was sent with another content"});
   }
-  OutcomeAgain(sender, sending, again->second);
+  OutcomeAgain(sender, sending, *again);
   return true;
 }
 
