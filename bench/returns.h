@@ -21,6 +21,12 @@ class Returns {
 
   // A closed client is to be opened again at `when_ns`.
   void Add(size_t client, int64_t when_ns) { due_.emplace(when_ns, client); }
+  // All are due now.
+  void Hasten(int64_t now_ns) {
+    std::vector<Due> all;
+    for (; !due_.empty(); due_.pop()) all.push_back({now_ns, due_.top().second});
+    for (const Due& due : all) due_.push(due);
+  }
   // The run tells that a client that was opened again is subscribed, or lost before it was.
   void Done() { --under_way_; }
 

@@ -161,6 +161,7 @@ int SoakRun::Run() {
   }
   const double seconds = static_cast<double>(NowNs() - start_ns_) / 1e9;
   streams_.clear();
+  returns_.Hasten(NowNs());
   Drain();
   return Print(seconds);
 }

@@ -23,7 +23,7 @@
 namespace parley::bench {
 
 struct SoakOptions {
-  size_t users = 300;
+  size_t users = 100;
   size_t peers = 5;  // the neighbours after it, whom each user writes to
   double rate = 100;
   double seconds = 3600;

@@ -3,7 +3,9 @@
 //
 // The first third of the run is warm-up: caches fill. Over the rest a figure is flat if it grew by
 // no more than a share of its median, or by an amount that says nothing, whichever is more; which,
-// stands in the table of soak_report.cc. What shrinks is flat. All faults must be 0.
+// stands in the table of soak_report.cc. What shrinks is flat. A latency may also grow by four
+// times what the generator's own lag (p99) grew by: a machine that gets busier holds up each of the
+// threads on a message's way. All faults must be 0.
 #ifndef PARLEY_BENCH_SOAK_REPORT_H_
 #define PARLEY_BENCH_SOAK_REPORT_H_
 
