@@ -225,6 +225,24 @@ TEST_CASE("the copy of what was sent again may come out of turn") {
   CheckRight(story);
 }
 
+TEST_CASE("a device that listens has everything once all is settled") {
+  Story story = OneMessage();
+  story.Sub("bob:b", "chat/bob", 1).Send("alice:a", "chat/bob", "m3");
+  story.Live("alice:a", At(2, Between2("alice", "bob", "m3")));
+  story.Sync("bob:c", 0, 2, {At(1, kM1), At(2, Between2("alice", "bob", "m3"))});
+  SECTION("it is there") {
+    story.Reading();
+    INFO(Text(story.Check()));
+    const Verdict verdict = story.Check();
+    REQUIRE(verdict.counts().count(rule::kUndelivered) == 1);
+    CHECK(verdict.Smallest().events.size() == 2);
+  }
+  SECTION("it is not") {
+    story.Down("bob:b").Reading();
+    CheckRight(story);
+  }
+}
+
 TEST_CASE("a page that leaves a number out is a gap") {
   Story story = OneMessage();
   story.Send("alice:a", "chat/bob", "m3");

@@ -11,6 +11,12 @@ std::string Number(uint64_t n) { return std::to_string(n); }
 void LiveRule::Take(const Event& event, Line line) {
   Device& device = devices_[event.device];
   switch (event.kind) {
+    case EventKind::kReading:
+      CheckDelivered(line);
+      break;
+    case EventKind::kDown:
+      device.listens = false;
+      break;
     case EventKind::kUp:
       device.acks = event.acks;
       device.kept = event.kept;
@@ -18,6 +24,8 @@ void LiveRule::Take(const Event& event, Line line) {
       if (!device.acks || device.placed == 0) device.through = 0;
       break;
     case EventKind::kSub:
+      device.listens |=
+          event.granted < 0x80 && event.topic == "chat/" + std::string(UserOf(event.device));
       if (event.granted < 0x80 && !MayCome(event) && event.topic.rfind("group/", 0) != 0) {
         verdict_->Add(rule::kIntruder, event.device + " is let into " + event.topic,
                       {{line, "the subscription is granted"}});
@@ -34,6 +42,20 @@ void LiveRule::Take(const Event& event, Line line) {
       break;
     default:
       break;
+  }
+}
+
+void LiveRule::CheckDelivered(Line line) {
+  for (const auto& [id, device] : devices_) {
+    // One that starts live and was shown nothing may be there since the last message only.
+    if (!device.listens || device.through == 0) continue;
+    const UserLog& log = book_->log(book_->User(UserOf(id)));
+    if (device.through >= log.highest) continue;
+    verdict_->Add(
+        rule::kUndelivered,
+        id + " has its log through " + Number(device.through) + " of " + Number(log.highest),
+        {{log.highest_line, "number " + Number(log.highest) + " is shown"},
+         {line, "all is settled"}});
   }
 }
 

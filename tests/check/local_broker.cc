@@ -13,10 +13,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <random>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 
@@ -94,6 +96,11 @@ std::string FindCtl() {
   return found.empty() ? "parleyctl" : found;
 }
 
+std::string EnvironmentOr(const char* name, const std::string& otherwise) {
+  const char* value = getenv(name);
+  return value != nullptr && *value != '\0' ? value : otherwise;
+}
+
 std::string RandomPassword() {
   std::random_device random;
   std::string password;
@@ -126,7 +133,7 @@ LocalBroker::LocalBroker(LocalOptions options)
   MakeDirectories();
   try {
     if (options_.small_disk) Mount();
-    if (options_.parley) MakeAccounts();
+    if (options_.kind == BrokerKind::kParley) MakeAccounts();
   } catch (...) {
     if (disk_fault_ == DiskFault::kTmpfs) umount2((dir_ / "data").c_str(), MNT_DETACH);
     fs::remove_all(dir_);
@@ -182,13 +189,14 @@ void LocalBroker::OwnData() const {
 }
 
 // As mosquitto.conf at the repository's top has it, with smaller segments: so that they are changed
-// often, and that a small disk holds some.
-void LocalBroker::WriteConfiguration() const {
+// often, and that a small disk holds some. Stock Mosquitto keeps sessions, and more in them than
+// its default of 1,000 messages.
+void LocalBroker::WriteMosquittoConf() const {
   std::ofstream out(dir_ / "mosquitto.conf");
   out << "listener " << address_.port << " 127.0.0.1\nlog_dest stderr\n"
       << "set_tcp_nodelay true\nallow_duplicate_messages true\n";
   for (const std::string& line : options_.lines) out << line << '\n';
-  if (options_.parley) {
+  if (options_.kind == BrokerKind::kParley) {
     // As user mosquitto, it may not be let into the folders above the build.
     const fs::path plugin = dir_ / "mosquitto_parley.so";
     fs::copy_file(FindPlugin(options_.plugin), plugin, fs::copy_options::skip_existing);
@@ -197,18 +205,59 @@ void LocalBroker::WriteConfiguration() const {
         << "plugin " << plugin.string() << "\nplugin_opt_data_dir " << (dir_ / "data").string()
         << "\nplugin_opt_journal_segment_bytes 4194304\n";
   } else {
-    out << "allow_anonymous true\npersistence_location " << (dir_ / "data").string() << "/\n";
+    out << "allow_anonymous true\nmax_queued_messages 1000000\npersistence true\n"
+        << "persistence_location " << (dir_ / "data").string() << "/\n";
   }
   if (!out.flush()) Fail("can't write the broker's configuration");
 }
 
+void LocalBroker::WriteEjabberdYml() const {
+  std::ofstream out(dir_ / "ejabberd.yml");
+  out << "hosts: [localhost]\nloglevel: warning\n"
+      << "auth_method: anonymous\nanonymous_protocol: login_anon\n"
+      << "allow_multiple_connections: true\n"
+      << "listen:\n  - port: " << address_.port << "\n    ip: 127.0.0.1\n    module: mod_mqtt\n"
+      << "    backlog: 1000\n"
+      << "modules:\n  mod_mqtt: {session_expiry: 86400, max_queue: 1000000}\n";
+  if (!out.flush()) Fail("can't write the broker's configuration");
+}
+
+std::vector<std::string> LocalBroker::Command() const {
+  if (options_.kind == BrokerKind::kEjabberd) {
+    const std::string dir = dir_.string();
+    return {"env",
+            "HOME=" + dir,
+            "ERL_LIBS=" PARLEY_CHECK_ERL_LIBS,
+            "ERL_CRASH_DUMP=" + dir + "/crash",
+            "EJABBERD_CONFIG_PATH=" + dir + "/ejabberd.yml",
+            "EJABBERD_LOG_PATH=" + dir + "/ejabberd.log",
+            "SPOOL_DIR=" + dir + "/data",
+            "erl",
+            "-mnesia",
+            "dir",
+            "\"" + dir + "/data\"",
+            "-s",
+            "ejabberd",
+            "-noinput"};
+  }
+  // It is in a folder that users' PATH lacks.
+  const std::string usual = fs::exists("/usr/sbin/mosquitto") ? "/usr/sbin/mosquitto" : "mosquitto";
+  std::vector<std::string> command = {"env"};
+  std::istringstream environment(EnvironmentOr("PARLEY_MOSQUITTO_ENV", ""));
+  for (std::string word; environment >> word;) command.push_back(word);
+  command.insert(command.end(), {EnvironmentOr("PARLEY_MOSQUITTO", usual), "-c",
+                                 (dir_ / "mosquitto.conf").string()});
+  return command;
+}
+
 void LocalBroker::Launch() {
-  OwnData();
-  WriteConfiguration();
-  // Mosquitto is in a folder that users' PATH lacks.
-  const std::string program =
-      fs::exists("/usr/sbin/mosquitto") ? "/usr/sbin/mosquitto" : "mosquitto";
-  pid_ = Spawn({program, "-c", (dir_ / "mosquitto.conf").string()}, "/dev/null", dir_ / "log");
+  if (options_.kind == BrokerKind::kEjabberd) {
+    WriteEjabberdYml();
+  } else {
+    OwnData();
+    WriteMosquittoConf();
+  }
+  pid_ = Spawn(Command(), "/dev/null", dir_ / "log");
 }
 
 void LocalBroker::StartAndKill(milliseconds after) {

@@ -1,5 +1,8 @@
-// A broker of the run's own on 127.0.0.1, in a temporary directory: Mosquitto with Parley, or
-// without. What can be done to it are the faults of a run.
+// A broker of the run's own on 127.0.0.1, in a temporary directory: Mosquitto with Parley or
+// without, or ejabberd's MQTT. What can be done to it are the faults of a run.
+//
+// PARLEY_MOSQUITTO and PARLEY_MOSQUITTO_ENV (NAME=value, separated by spaces) name another
+// mosquitto and its environment.
 //
 // Works as root, where Mosquitto turns into user mosquitto, and as any other user. One thread.
 // Whatever fails throws std::runtime_error, with the end of the broker's log where there is one.
@@ -18,10 +21,16 @@
 
 namespace parley::check {
 
+enum class BrokerKind {
+  kParley,
+  kStock,     // Mosquitto alone, open to everybody, which saves its sessions
+  kEjabberd,  // mod_mqtt, open to everybody; users are user@localhost
+};
+
 struct LocalOptions {
-  bool parley = true;                   // else plain, open to everybody
+  BrokerKind kind = BrokerKind::kParley;
   std::string plugin = {};              // empty: the one beside this program
-  std::vector<std::string> lines = {};  // of mosquitto.conf, added at the end
+  std::vector<std::string> lines = {};  // of mosquitto.conf, before Parley's
   bool small_disk = false;              // the disk is to be filled
   uint64_t disk_bytes = 0;
 };
@@ -65,7 +74,9 @@ class LocalBroker {
   void Mount();
   void MakeAccounts();
   void OwnData() const;
-  void WriteConfiguration() const;
+  void WriteMosquittoConf() const;
+  void WriteEjabberdYml() const;
+  std::vector<std::string> Command() const;
   void Launch();
   bool Serves() const;
   bool AwaitExit(std::chrono::milliseconds timeout);

@@ -19,6 +19,7 @@
 #include "tests/check/checker.h"
 #include "tests/check/faults.h"
 #include "tests/check/local_broker.h"
+#include "tests/check/plain_run.h"
 
 namespace parley::check {
 namespace {
@@ -42,6 +43,7 @@ struct Arguments {
   double fault_every = 3;
   std::string history;
   std::string plugin;
+  std::vector<std::string> conf;
   bool json = false;
   std::string verify;
   std::string command;
@@ -133,11 +135,13 @@ bool HasDiskFault(const std::vector<std::string>& kinds) {
   return std::find(kinds.begin(), kinds.end(), "disk") != kinds.end();
 }
 
-std::unique_ptr<LocalBroker> StartParley(const Arguments& arguments,
-                                         const std::vector<std::string>& kinds) {
+std::unique_ptr<LocalBroker> StartBroker(const Arguments& arguments, BrokerKind kind,
+                                         const std::vector<std::string>& faults) {
   LocalOptions options;
+  options.kind = kind;
   options.plugin = arguments.plugin;
-  options.small_disk = HasDiskFault(kinds);
+  options.lines = arguments.conf;
+  options.small_disk = HasDiskFault(faults);
   // What it starts with, and what the run's messages need in all their copies.
   options.disk_bytes =
       (uint64_t{256} << 20) + static_cast<uint64_t>(arguments.rate) * arguments.seconds * 4096;
@@ -148,6 +152,19 @@ std::unique_ptr<LocalBroker> StartParley(const Arguments& arguments,
         "writes past 4 KiB fail");
   }
   return broker;
+}
+
+FaultOptions FaultsOf(const Arguments& arguments) {
+  return {ParseFaults(arguments.faults), arguments.seed,
+          std::chrono::milliseconds(static_cast<int64_t>(arguments.fault_every * 1000))};
+}
+
+ChatRunOptions RunOptions(const Arguments& arguments) {
+  ChatRunOptions options;
+  options.crowd = {arguments.seed, arguments.devices, arguments.groups};
+  options.duration = std::chrono::seconds(arguments.seconds);
+  options.rate = arguments.rate;
+  return options;
 }
 
 // What the ids of a run's users begin with: no other run's do.
@@ -166,12 +183,12 @@ struct Stage {
   std::vector<Account> accounts;
 };
 
-Stage SetUp(const Arguments& arguments, const std::vector<std::string>& kinds) {
+Stage SetUp(const Arguments& arguments) {
   Stage stage;
   std::string admin = arguments.admin;
   std::string password;
   if (arguments.host.empty()) {
-    stage.broker = StartParley(arguments, kinds);
+    stage.broker = StartBroker(arguments, BrokerKind::kParley, ParseFaults(arguments.faults));
     stage.address = stage.broker->address();
     admin = "admin";
     password = stage.broker->admin_password();
@@ -196,31 +213,28 @@ void CleanUp(const Arguments& arguments, const Stage& stage) {
       .DisableAccounts(stage.accounts);
 }
 
+// Work, with its faults, to the end of the history. Empty, or what wasn't done in time.
+std::string Work(const Arguments& arguments, const Stage& stage, Recorder* recorder) {
+  Progress progress;
+  ChatRun run(RunOptions(arguments), stage.accounts, stage.address, recorder,
+              [&](const std::string& what) { progress.Tell(what); });
+  run.Introduce();
+  Faults faults(
+      FaultsOf(arguments), stage.broker.get(), [&](uint64_t of) { run.crowd().Cut(of); }, recorder);
+  run.Work(&faults);
+  std::string why, unread;
+  run.Settle(&why);
+  run.Read(&unread);
+  return why.empty() ? unread : why;
+}
+
 ExitCode RunChat(const Arguments& arguments) {
-  const std::vector<std::string> kinds = ParseFaults(arguments.faults);
-  Stage stage = SetUp(arguments, kinds);
+  const Stage stage = SetUp(arguments);
   HistoryWriter history(
       arguments.history,
       {.broker = arguments.broker, .seed = arguments.seed, .command = arguments.command});
   Recorder recorder(&history);
-  std::string why;
-  {
-    Progress progress;
-    ChatRunOptions options;
-    options.crowd = {arguments.seed, arguments.devices, arguments.groups};
-    options.duration = std::chrono::seconds(arguments.seconds);
-    options.rate = arguments.rate;
-    ChatRun run(options, stage.accounts, stage.address, &recorder,
-                [&](const std::string& what) { progress.Tell(what); });
-    run.Introduce();
-    Faults faults(
-        {kinds, arguments.seed,
-         std::chrono::milliseconds(static_cast<int64_t>(arguments.fault_every * 1000))},
-        stage.broker.get(), [&](uint64_t of) { run.crowd().Cut(of); }, &recorder);
-    run.Work(&faults);
-    const bool settled = run.Settle(&why);
-    if (run.Read(&why) && settled) why.clear();
-  }
+  const std::string why = Work(arguments, stage, &recorder);
   recorder.Write({.kind = EventKind::kEnd});
   history.Close();
   if (!why.empty()) Say("at the end: " + why);
@@ -228,7 +242,62 @@ ExitCode RunChat(const Arguments& arguments) {
   return Verify(arguments.history, arguments.json);
 }
 
+// A broker without Parley, which lets everybody in, or knows those of --accounts.
+Stage SetUpPlain(const Arguments& arguments) {
+  Stage stage;
+  stage.address = {arguments.host, arguments.port};
+  if (arguments.host.empty()) {
+    const bool stock = arguments.broker == "stock";
+    stage.broker = StartBroker(arguments, stock ? BrokerKind::kStock : BrokerKind::kEjabberd,
+                               ParseFaults(arguments.faults));
+    stage.address = stage.broker->address();
+  }
+  if (!arguments.accounts.empty()) {
+    stage.accounts = ReadAccounts(arguments.accounts);
+    return stage;
+  }
+  const std::string domain = arguments.broker == "ejabberd" ? "@localhost" : "";
+  for (size_t n = 1; n <= arguments.users; ++n) {
+    stage.accounts.push_back({"u" + std::to_string(n) + domain, "-"});
+  }
+  return stage;
+}
+
+std::string WorkPlainly(const Arguments& arguments, const Stage& stage, Recorder* recorder) {
+  Progress progress;
+  PlainRun run(RunOptions(arguments), stage.accounts, stage.address, recorder,
+               [&](const std::string& what) { progress.Tell(what); });
+  run.Introduce();
+  Faults faults(
+      FaultsOf(arguments), stage.broker.get(), [&](uint64_t of) { run.Cut(of); }, recorder);
+  run.Work(&faults);
+  std::string why;
+  run.Settle(&why);
+  return why;
+}
+
+ExitCode RunPlain(const Arguments& arguments) {
+  const Stage stage = SetUpPlain(arguments);
+  HistoryWriter history(arguments.history, {.broker = arguments.broker,
+                                            .seed = arguments.seed,
+                                            .plain = true,
+                                            .command = arguments.command});
+  Recorder recorder(&history);
+  const std::string why = WorkPlainly(arguments, stage, &recorder);
+  recorder.Write({.kind = EventKind::kEnd});
+  history.Close();
+  if (!why.empty()) Say("at the end: " + why);
+  return Verify(arguments.history, arguments.json);
+}
+
 void AddOptions(CLI::App* app, Arguments* arguments) {
+  app->add_option(
+         "--broker", arguments->broker,
+         "parley; or, with plain MQTT: stock (Mosquitto alone), ejabberd, or plain (yours)")
+      ->check(CLI::IsMember({"parley", "stock", "ejabberd", "plain"}))
+      ->capture_default_str();
+  app->add_option("--conf", arguments->conf,
+                  "A line more for a local Mosquitto's configuration; may be repeated");
   app->add_option("--host", arguments->host, "Your broker; without it one is started for the run");
   app->add_option("--port", arguments->port, "Its port")->capture_default_str();
   auto* admin = app->add_option("--admin", arguments->admin,
@@ -258,9 +327,13 @@ void AddOptions(CLI::App* app, Arguments* arguments) {
 
 // Empty, or what is wrong.
 std::string Mistake(const Arguments& arguments) {
-  if (arguments.host.empty()) return "";
+  const bool local = arguments.host.empty();
+  if (local) return arguments.broker == "plain" ? "--broker plain needs --host" : "";
+  if (arguments.broker == "stock" || arguments.broker == "ejabberd") {
+    return "of your own broker, say --broker plain";
+  }
   if (!arguments.faults.empty()) return "--faults is for a local broker: leave --host out";
-  if (arguments.admin.empty() && arguments.accounts.empty()) {
+  if (arguments.broker == "parley" && arguments.admin.empty() && arguments.accounts.empty()) {
     return "--host needs --admin or --accounts";
   }
   return "";
@@ -290,7 +363,7 @@ ExitCode Main(int argc, char** argv) {
   try {
     if (verify->parsed()) return Verify(arguments.verify, arguments.json);
     if (app.count("--seed") == 0) arguments.seed = std::random_device()();
-    return RunChat(arguments);
+    return arguments.broker == "parley" ? RunChat(arguments) : RunPlain(arguments);
   } catch (const std::exception& error) {
     Say(error.what());
     return kFailed;

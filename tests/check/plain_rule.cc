@@ -117,12 +117,13 @@ void PlainRule::CheckOrder(const std::string& device, const Receiver& receiver) 
   }
 }
 
-// What was sent after another was shown to anybody comes after it, on one topic.
+// What was sent after another was shown to anybody comes after it, on one topic and with one QoS.
 void PlainRule::CheckCauses(const std::string& device, const Receiver& receiver) {
-  std::map<std::string, Arrival> latest_sent;  // by topic: of those that have come, sent last
+  // By topic and QoS: of those that have come, the one that was sent last.
+  std::map<std::pair<std::string, int>, Arrival> latest_sent;
   for (const Arrival& arrival : receiver.first) {
     const Sent& sent = sent_[arrival.message];
-    const auto [known, first] = latest_sent.emplace(sent.topic, arrival);
+    const auto [known, first] = latest_sent.emplace(std::pair(sent.topic, sent.qos), arrival);
     if (first) continue;
     const Sent& other = sent_[known->second.message];
     // By this device itself is CheckOrder's matter.

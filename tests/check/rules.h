@@ -29,7 +29,8 @@ class Rule {
 
 // Live: on each connection number after number, without a gap; a device that confirms gets what
 // follows its last confirmation. The copy of a message that was sent again may come out of turn.
-// Only topics that are the device's own.
+// Once all is settled, a device that listens has all that its user was shown. Only topics that are
+// the device's own.
 class LiveRule : public Rule {
  public:
   LiveRule(Book* book, Verdict* verdict) : book_(book), verdict_(verdict) {}
@@ -39,6 +40,7 @@ class LiveRule : public Rule {
   struct Device {
     bool acks = false;
     bool kept = false;
+    bool listens = false;
     Line placed = 0;       // the server said that it has its place in the log
     uint64_t through = 0;  // it has everything up to here; 0: it starts live
     Line through_line = 0;
@@ -48,6 +50,7 @@ class LiveRule : public Rule {
 
   void Got(const Event& event, Line line);
   void TakeInTurn(const Event& event, Device* device, Line line);
+  void CheckDelivered(Line line);
   static bool MayCome(const Event& event);
 
   Book* const book_;

@@ -13,19 +13,20 @@ namespace parley::check {
 
 // The rules, by what breaks them.
 namespace rule {
-inline constexpr std::string_view kLost = "lost";              // shown or acknowledged, then gone
-inline constexpr std::string_view kDoubled = "doubled";        // one message under two numbers
-inline constexpr std::string_view kRenumbered = "renumbered";  // one number, two messages
-inline constexpr std::string_view kDiffers = "differs";        // one message, two contents
-inline constexpr std::string_view kPhantom = "phantom";        // shown, and never sent so
-inline constexpr std::string_view kGap = "gap";                // numbers left out
-inline constexpr std::string_view kStale = "stale";            // less than was shown before
-inline constexpr std::string_view kOrder = "order";            // an effect before its cause
-inline constexpr std::string_view kReceipt = "receipt";        // told of what nobody confirmed
-inline constexpr std::string_view kIntruder = "intruder";      // shown to who may not see it
-inline constexpr std::string_view kRefused = "refused";        // refused, and shown all the same
-inline constexpr std::string_view kMembership = "membership";  // members and messages disagree
-inline constexpr std::string_view kUnanswered = "unanswered";  // sent, settled, and no outcome
+inline constexpr std::string_view kLost = "lost";                // shown or acknowledged, then gone
+inline constexpr std::string_view kDoubled = "doubled";          // one message under two numbers
+inline constexpr std::string_view kRenumbered = "renumbered";    // one number, two messages
+inline constexpr std::string_view kDiffers = "differs";          // one message, two contents
+inline constexpr std::string_view kPhantom = "phantom";          // shown, and never sent so
+inline constexpr std::string_view kGap = "gap";                  // numbers left out
+inline constexpr std::string_view kStale = "stale";              // less than was shown before
+inline constexpr std::string_view kOrder = "order";              // an effect before its cause
+inline constexpr std::string_view kReceipt = "receipt";          // told of what nobody confirmed
+inline constexpr std::string_view kIntruder = "intruder";        // shown to who may not see it
+inline constexpr std::string_view kRefused = "refused";          // refused, and shown all the same
+inline constexpr std::string_view kMembership = "membership";    // members and messages disagree
+inline constexpr std::string_view kUnanswered = "unanswered";    // sent, settled, and no outcome
+inline constexpr std::string_view kUndelivered = "undelivered";  // settled, and a device lacks it
 inline constexpr std::string_view kUnreadable = "unreadable";  // a log couldn't be read at the end
 }  // namespace rule
 
