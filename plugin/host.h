@@ -15,6 +15,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "chat/control.h"
@@ -125,6 +126,7 @@ class Host {
   std::unique_ptr<EngineThread> engine_;
   std::unique_ptr<Log> log_;
   Sessions sessions_;
+  std::unordered_map<uint64_t, SessionId> awaiting_;  // those that await a verdict, by ticket
 
   std::mutex broker_jobs_mutex_;
   std::vector<std::function<void()>> broker_jobs_;

@@ -102,7 +102,7 @@ void Host::StartSession(mosquitto* client, Who who, const LoginResult& login) {
   session.expires_s = login.expires_s;
   if (pending) {
     session.held = std::make_unique<Held>();
-    session.held->ticket = login.ticket;
+    awaiting_[login.ticket] = session.id;
   } else {
     ++figures_.logins;
   }
@@ -158,10 +158,8 @@ void Host::Welcome(Session& session) {
 
 void Host::TakeVerdicts() {
   for (auto& verdict : logins_->TakeVerdicts()) {
-    Session* pending = nullptr;
-    sessions_.ForEach([&](Session& session) {
-      if (session.held && session.held->ticket == verdict.ticket) pending = &session;
-    });
+    auto awaiting = awaiting_.extract(verdict.ticket);
+    Session* pending = awaiting.empty() ? nullptr : sessions_.Find(awaiting.mapped());
     if (pending == nullptr) continue;  // it went away meanwhile
     if (verdict.result.kind == LoginResult::Kind::kAccepted) {
       pending->who.role = verdict.result.account.role;

@@ -55,7 +55,6 @@ struct Subscriptions {
 
 // What a session whose password is still being checked sent, and what waits to be sent to it.
 struct Held {
-  uint64_t ticket = 0;
   std::vector<Command> commands;
   size_t bytes = 0;  // of the commands
   std::vector<Effect> effects;
