@@ -143,8 +143,13 @@ void Engine::On(Subscribed& subscribed) {
   if (subscribed.channel == Channel::kGroup) Subscribe(*session, subscribed.group, subscribed.qos);
   if (subscribed.channel == Channel::kInbox) {
     session->inbox = true;
-    // Subscribed again while it runs: what it has not confirmed is its to ask for.
-    if (session->delivery <= Session::Delivery::kFailed) StartDelivery(*session);
+    // Subscribed again while it runs: what it has not confirmed is its to ask for. While its log
+    // can't be read: it goes on where it was to begin.
+    if (session->delivery == Session::Delivery::kOff) {
+      StartDelivery(*session);
+    } else if (session->delivery == Session::Delivery::kFailed) {
+      Restart(*session);
+    }
   }
 }
 

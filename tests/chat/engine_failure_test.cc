@@ -441,6 +441,22 @@ TEST_CASE("a device whose log could not be read once is served soon, though no s
   CHECK(SeqsOf(bob.inbox) == "1-3");
 }
 
+TEST_CASE("a device that subscribes again while its log can't be read misses nothing") {
+  Pair pair;
+  pair.Say("1");
+  pair.world.log.SetUnreadable(UserId("bob"), true);
+  TestDevice& tablet = pair.world.Join("bob", "b2");  // never confirmed anything: from here on
+  pair.world.Settle();
+  REQUIRE(CodeIn(tablet.answers.at(0)) == "unavailable");
+  pair.Say("2");
+  pair.world.Subscribe(tablet);
+  pair.world.log.SetUnreadable(UserId("bob"), false);
+  pair.world.Tick(1000);
+  pair.world.Settle();
+  pair.Say("3");
+  CHECK(SeqsOf(tablet.inbox) == "2-3");
+}
+
 TEST_CASE("a store that fails in the middle of catching up leaves no gap") {
   Pair pair({.user_cache_messages = 2});
   for (int i = 1; i <= 10; ++i) pair.Say(std::to_string(i));
