@@ -57,7 +57,7 @@ void Broker::Disconnect(Phone& phone) {
   }
   sessions_.erase(phone.session);
   phone.session = phone.last = 0;
-  phone.inbox = phone.started = false;
+  phone.inbox = phone.started = phone.may_jump = false;
   phone.groups.clear();
   phone.up.clear();
 }
@@ -78,6 +78,7 @@ void Broker::Subscribe(Phone& phone) {
 void Broker::Unsubscribe(Phone& phone) {
   phone.inbox = phone.started = false;
   phone.last = 0;
+  phone.may_jump = true;
   trace_->Note(phone.name + " unsubscribes");
   server_->engine().PostAlways(Unsubscribed{phone.session, Channel::kInbox});
 }
@@ -200,7 +201,8 @@ void Broker::InboxMessage(Phone& phone, const json& message) {
     phone.last = std::max(phone.last, seq);
     return;
   }
-  if (phone.started && seq != phone.last + 1) {
+  bool jumps = phone.started && seq != phone.last + 1;
+  if (jumps && !std::exchange(phone.may_jump, false)) {
     Fail(phone.name + " is sent " + std::to_string(seq) + " after " + std::to_string(phone.last));
   }
   uint64_t cursor = oracle_->Cursor(phone.name);

@@ -36,6 +36,7 @@ struct Phone {
   // What came on chat/<user>, in this subscription.
   bool started = false;
   uint64_t last = 0;
+  bool may_jump = false;  // subscribed again: what was on its way for the time before still comes
   uint64_t confirmed_max = 0;  // the highest number that it ever confirmed
   std::map<std::string, uint64_t> last_of_group;
 };
