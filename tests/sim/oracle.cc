@@ -185,6 +185,11 @@ uint64_t Oracle::GroupHead(const std::string& group) const {
 
 void Oracle::ShownGroup(const json& group) { rosters_[Text(group, "group")] = group; }
 
+void Oracle::ShownGroups(const std::string& user, const json& groups) {
+  lists_[user].clear();
+  for (const json& group : groups) lists_[user][Text(group, "group")] = group;
+}
+
 void Oracle::Check(const std::vector<std::string>& users) {
   for (const std::string& user : users) CheckLog(user);
   for (const Message& message : messages_) CheckMessage(message);
@@ -196,6 +201,8 @@ void Oracle::Check(const std::vector<std::string>& users) {
   }
   CheckGroups(users);
   rosters_.clear();
+  lists_.clear();
+  before_.clear();
 }
 
 void Oracle::CheckLog(const std::string& user) {
@@ -203,6 +210,11 @@ void Oracle::CheckLog(const std::string& user) {
   for (const auto& [seq, entry] : logs_[user]) {
     if (seq != expected) Fail(user + "'s log has no " + std::to_string(expected));
     ++expected;
+    auto before = before_[user].find(seq);
+    if (before != before_[user].end() && before->second.text != entry.text) {
+      Fail(user + "'s " + std::to_string(seq) + " is " + entry.text + ", and was " +
+           before->second.text + " before the power cut");
+    }
   }
   for (const auto& [token, seq] : places_[user]) {
     auto entry = logs_[user].find(seq);
@@ -315,6 +327,7 @@ void Oracle::CheckGroups(const std::vector<std::string>& users) {
     // What only those know who aren't in any more can't be asked for.
     if (expected != messages.rbegin()->first + 1) continue;
     CheckMembers(group, membership, users);
+    CheckRoster(group, membership, users);
   }
 }
 
@@ -338,22 +351,43 @@ void Oracle::CheckMembers(const std::string& group, const Membership& membership
       }
     }
   }
+}
+
+void Oracle::CheckRoster(const std::string& group, const Membership& membership,
+                         const std::vector<std::string>& users) {
+  const json roles(membership.roles);
+  const std::string said = "; the messages of " + group + " say " + roles.dump() + " at " +
+                           std::to_string(GroupHead(group));
   auto roster = rosters_.find(group);
   if (roster == rosters_.end()) {
-    if (!membership.roles.empty()) Fail(group + " has members, and none of them may see it");
-    return;
+    if (!roles.empty()) Fail("no member may see the group" + said);
+  } else {
+    json listed = json::object();
+    for (const json& member : roster->second.at("members")) listed[member["user"]] = member["role"];
+    bool same = listed == roles && roster->second["head"] == GroupHead(group) &&
+                roster->second["count"] == roles.size();
+    if (!same) Fail("the roster says " + roster->second.dump() + said);
   }
-  std::map<std::string, std::string> listed;
-  for (const json& member : roster->second.at("members")) listed[member["user"]] = member["role"];
-  if (listed != membership.roles || roster->second["head"] != head) {
-    Fail("the roster says " + roster->second.dump() + ", the messages of " + group + " say " +
-         json(membership.roles).dump() + " at " + std::to_string(head));
+  for (const std::string& user : users) {
+    const json own = roles.value(user, json());
+    const json& listed = lists_[user][group];
+    const json role = listed.is_null() ? json() : listed.at("role");
+    if (role == own && (own.is_null() || listed["count"] == roles.size())) continue;
+    Fail(user + "'s list of groups says " + listed.dump() + said);
   }
 }
 
-void Oracle::Forget(const std::string& user, uint64_t after) {
-  std::erase_if(logs_[user], [&](const auto& one) { return one.first > after; });
-  std::erase_if(places_[user], [&](const auto& one) { return one.second > after; });
+void Oracle::Forget() {
+  before_ = std::exchange(logs_, {});
+  places_.clear();
+  groups_.clear();
+  seen_in_group_.clear();
+  marks_.clear();
+  cursors_.clear();
+  for (Message& message : messages_) {
+    message.accepted = false;
+    message.attempts += message.attempts > 0;
+  }
 }
 
 }  // namespace parley::sim

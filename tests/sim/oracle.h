@@ -93,11 +93,13 @@ class Oracle {
   uint64_t Mark(const std::string& user, const std::string& by, const char* what);
 
   // ---- When all was read
-  // A group as the roster has it, to one of its members.
+  // A group as the roster has it, to one of its members; all of a user's groups.
   void ShownGroup(const json& group);
+  void ShownGroups(const std::string& user, const json& groups);
   void Check(const std::vector<std::string>& users);
-  // Some of the last entries of logs may be gone after a power cut (durability interval).
-  void Forget(const std::string& user, uint64_t after);
+  // A power cut under durability interval: the last entries of logs may be gone. What is shown from
+  // now on must agree with what was shown before, as far as the logs go.
+  void Forget();
 
  private:
   struct Membership {
@@ -119,6 +121,8 @@ class Oracle {
   void CheckPair(const std::string& one, const std::string& other);
   void CheckOrder(const std::string& user);
   void CheckGroups(const std::vector<std::string>& users);
+  void CheckRoster(const std::string& group, const Membership& membership,
+                   const std::vector<std::string>& users);
   void CheckMembers(const std::string& group, const Membership& membership,
                     const std::vector<std::string>& users);
 
@@ -129,7 +133,9 @@ class Oracle {
   std::map<std::string, std::map<int, uint64_t>> places_;          // user → token → number
   std::map<std::string, std::map<uint64_t, std::string>> groups_;  // by gseq
   std::map<std::string, std::map<std::string, std::set<uint64_t>>> seen_in_group_;  // group → user
-  std::map<std::string, json> rosters_;  // since the last Check
+  std::map<std::string, json> rosters_;                       // since the last Check
+  std::map<std::string, std::map<std::string, json>> lists_;  // user → group, the same
+  std::map<std::string, std::map<uint64_t, Entry>> before_;   // logs, before Forget
   std::map<std::string, uint64_t> confirmed_;
   std::map<std::string, uint64_t> marks_;
   std::map<std::string, uint64_t> cursors_;

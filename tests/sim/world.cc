@@ -28,6 +28,9 @@ ServerOptions World::OptionsFor(Dice* random) {
   options.engine.readers = static_cast<int>(random->Between(1, 3));
   LogOptions& log = options.log;
   log.data_dir = kDataDir;
+  static constexpr Durability kDurability[] = {Durability::kInterval, Durability::kOs};
+  if (random->OneIn(5)) log.durability = kDurability[random->Below(2)];
+  log.interval_ms = static_cast<int64_t>(random->Between(1, 500));
   log.stores = static_cast<int>(random->Between(1, 3));
   log.journal_segment_bytes = 1024 * random->Between(8, 64);
   log.journal_bytes_max = log.journal_segment_bytes * (random->OneIn(3) ? 4 : 1000);
@@ -43,7 +46,8 @@ World::World(uint64_t seed, bool verbose)
       trace_(verbose),
       disk_(random_.Next()),
       accounts_(users_),
-      server_(OptionsFor(&random_), &disk_, &accounts_),
+      options_(OptionsFor(&random_)),
+      server_(options_, &disk_, &accounts_),
       broker_(&server_, &oracle_, &trace_, &random_) {
   for (const std::string& user : users_) {
     broker_.AddPhone(user, user + ":phone", true);
@@ -71,10 +75,12 @@ void World::Live() {
   Audit();
   Died("kill -9, for the last time");
   Audit();
+  if (random_.OneIn(3)) Rot();
 }
 
 void World::Step() {
   NoticePowerCut();
+  if (forgotten_) Audit();
   if (mend_at_us_ != 0 && scheduler_.now_us() >= mend_at_us_) Mend();
   if (server_.state() == Server::State::kDown) StartServer();
   if (server_.state() == Server::State::kUp) {

@@ -37,8 +37,8 @@ class World {
   std::string Threads() const { return scheduler_.Describe(); }
 
  private:
-  struct Plan;  // what the seed makes of this world
   static ServerOptions OptionsFor(Dice* random);
+  bool PowerCutsLose() const { return options_.log.durability == Durability::kInterval; }
 
   void Live();
   void Step();
@@ -74,6 +74,9 @@ class World {
 
   // world_audit.cc: all is read and checked.
   void Audit();
+  void ReadAll();
+  void Rot();
+  std::string RotSomething(size_t* offset);
   void Quiet();
   void AuditUser(Phone& phone);
   void AuditGroups(Phone& phone);
@@ -88,6 +91,7 @@ class World {
   const std::vector<std::string> users_{"alice", "bob", "carol", "dave", "erin"};
   const std::vector<std::string> groups_{"readers", "walkers", "all"};
   FixedAccounts accounts_;
+  const ServerOptions options_;
   Server server_;
   Oracle oracle_;
   Broker broker_;
@@ -95,7 +99,7 @@ class World {
   uint64_t steps_ = 0;
   uint64_t trouble_one_in_ = 0;
   int64_t mend_at_us_ = 0;  // 0: nothing to mend
-  std::map<std::string, json> contacts_;
+  bool forgotten_ = false;  // by a power cut: all must be read before anybody writes
 };
 
 }  // namespace parley::sim

@@ -8,6 +8,7 @@ namespace {
 
 using nlohmann::json;
 
+constexpr char kDataDir[] = "/data";
 constexpr int64_t kPatienceUs = 600'000'000;
 constexpr int64_t kQuietUs = 2'000'000;
 
@@ -17,18 +18,31 @@ bool IsUp(Server& server) {
   return server.log().journal_ok() && figures.stores_down == 0 && figures.dead_letters == 0;
 }
 
+// None where it is no directory.
+std::vector<std::string> NamesIn(Disk* disk, const std::string& dir) {
+  auto names = disk->List(dir);
+  return names ? *names : std::vector<std::string>();
+}
+
 }  // namespace
 
 void World::Audit() {
   trace_.Note("audit");
-  Mend();
-  Quiet();
-  for (Phone* phone : auditors_) AuditUser(*phone);
-  for (Phone* phone : auditors_) AuditGroups(*phone);
-  AuditContacts();
+  do {
+    forgotten_ = false;
+    Mend();
+    Quiet();
+    ReadAll();
+  } while (forgotten_);
   oracle_.Check(users_);
   for (Phone* phone : auditors_) broker_.Disconnect(*phone);
   trace_.Note("audited");
+}
+
+void World::ReadAll() {
+  for (Phone* phone : auditors_) AuditUser(*phone);
+  for (Phone* phone : auditors_) AuditGroups(*phone);
+  AuditContacts();
 }
 
 // Everything works again and nothing is under way.
@@ -90,6 +104,8 @@ void World::AuditUser(Phone& phone) {
 }
 
 void World::AuditGroups(Phone& phone) {
+  json list = AskUntilAnswered(phone, "groups.list", json::object());
+  oracle_.ShownGroups(phone.user, list["groups"]);
   for (const std::string& group : groups_) {
     json known = AskUntilAnswered(phone, "groups.get", {{"group", group}});
     if (known["ok"] == false) continue;
@@ -122,6 +138,54 @@ void World::AuditContacts() {
       throw Violation{who.first + " and " + who.second + " don't agree: " + state};
     }
   }
+}
+
+// A bit of what is on the disk turns while nothing runs. That is told, or does no harm: whatever is
+// answered must still be right.
+void World::Rot() {
+  StopServer();
+  while (server_.state() != Server::State::kDown) scheduler_.SleepUs(1'000);
+  size_t offset = 0;
+  const std::string path = RotSomething(&offset);
+  trace_.Note("a bit of " + path + " turns, in byte " + std::to_string(offset));
+  server_.Start();
+  while (server_.state() == Server::State::kStarting) scheduler_.SleepUs(1'000);
+  if (server_.state() == Server::State::kUp) {
+    for (Phone* phone : auditors_) {
+      broker_.Connect(*phone);
+      AskOnce(*phone, "sync", {{"after", 0}, {"limit", 1000}});
+      AskOnce(*phone, "recent", json::object());
+      AskOnce(*phone, "conversations", json::object());
+      for (const std::string& peer : users_) AskOnce(*phone, "history", {{"with", peer}});
+    }
+    return;
+  }
+  if (server_.failure().code() != Code::kCorruption) {
+    throw Violation{"a bit turned, and it says " + server_.failure().ToString()};
+  }
+  trace_.Note("not started: " + server_.failure().ToString());
+  disk_.FlipBit(path, offset);  // the backup
+  server_.Start();
+  Audit();
+}
+
+// SQLite has no checksums of its pages, so not in the roster.
+std::string World::RotSomething(size_t* offset) {
+  std::vector<std::string> paths;
+  for (const std::string& name : NamesIn(&disk_, kDataDir)) {
+    const std::string path = std::string(kDataDir) + "/" + name;
+    if (name.starts_with("roster")) continue;
+    paths.push_back(path);
+    for (const std::string& file : NamesIn(&disk_, path)) paths.push_back(path + "/" + file);
+  }
+  std::erase_if(paths, [this](const std::string& path) {
+    auto size = disk_.Size(path);
+    return !size || *size == 0;
+  });
+  const std::string& path = paths[random_.Below(paths.size())];
+  *offset = random_.Below(*disk_.Size(path));
+  disk_.FlipBit(path, *offset);
+  return path;
 }
 
 }  // namespace parley::sim

@@ -102,6 +102,7 @@ void World::KillProcess() {
 
 // Now, or at an operation to come.
 void World::CutPower() {
+  if (options_.log.durability == Durability::kOs) return KillProcess();  // it promises no more
   if (random_.OneIn(3)) {
     disk_.CutPower();
     return NoticePowerCut();
@@ -115,6 +116,10 @@ void World::NoticePowerCut() {
   if (!disk_.power_is_off()) return;
   Died("the power is cut");
   disk_.PowerOn();
+  if (PowerCutsLose()) {
+    forgotten_ = true;
+    oracle_.Forget();
+  }
   if (random_.OneIn(10))
     disk_.JumpClock(static_cast<int64_t>(random_.Below(7'200'000)) - 3'600'000);
 }
