@@ -578,6 +578,8 @@ Status LogImpl::RetryUntilCommitted(Status status) {
   while (!status.ok() && journal_->uncertain()) {
     SetJournalOk(false);
     listener_->LogLine("journal event=retry error=\"" + status.ToString() + "\"");
+    NoteSegments();
+    WakeKeeper();  // it may be full of segments that were begun and given up
     if (!SleepUntilStop(delay_ms)) return status;
     delay_ms = std::min(delay_ms * 2, kRetryMsMax);
     status = journal_->Retry();
@@ -664,8 +666,10 @@ void LogImpl::HandOn(const Group& group) {
 // When a segment is full, the stores sync what it holds, so that it can go.
 void LogImpl::NoteSegments() {
   if (journal_->WantsSpare()) WakeKeeper();
-  if (!unsynced_.empty()) return;  // the writers don't have all of it yet
-  const Lsn closed = journal_->closed_through();
+  Lsn closed = journal_->closed_through();
+  if (!unsynced_.empty()) {  // the writers don't have these yet
+    closed = std::min(closed, Lsn(unsynced_.front()->front().lsn.value() - 1));
+  }
   if (closed == closed_through_) return;
   closed_through_ = closed;
   for (auto& writer : writers_) writer->AskSync(closed);
