@@ -114,10 +114,7 @@ leveldb::Status CutLast(leveldb::Env* env, const std::string& dir,
 class StoreEnv::LogFile : public leveldb::WritableFile {
  public:
   LogFile(StoreEnv* env, leveldb::WritableFile* file) : env_(env), file_(file) {}
-  ~LogFile() override {
-    leveldb::Status status = Sync();
-    if (!status.ok() && env_->failure_.ok()) env_->failure_ = status;
-  }
+  ~LogFile() override { env_->Note(Sync()); }
   leveldb::Status Append(const leveldb::Slice& data) override { return file_->Append(data); }
   leveldb::Status Flush() override { return file_->Flush(); }
   leveldb::Status Close() override {
@@ -151,12 +148,25 @@ leveldb::Status StoreEnv::RenameFile(const std::string& from, const std::string&
   leveldb::Status status = target()->RenameFile(from, to);
   bool happened = status.ok() || (!target()->FileExists(from) && target()->FileExists(to));
   if (!happened || !std::string_view(to).ends_with("/CURRENT")) return status;
-  status = sync_dir_();
-  if (!status.ok()) failure_ = status;
+  Note(sync_dir_());
   return leveldb::Status::OK();
 }
 
-leveldb::Status StoreEnv::TakeFailure() { return std::exchange(failure_, leveldb::Status()); }
+leveldb::Status StoreEnv::RemoveFile(const std::string& path) {
+  leveldb::Status status = target()->RemoveFile(path);
+  if (status.ok() && std::string_view(path).ends_with(kLogSuffix)) Note(sync_dir_());
+  return status;
+}
+
+void StoreEnv::Note(const leveldb::Status& status) {
+  std::lock_guard lock(mutex_);
+  if (!status.ok() && failure_.ok()) failure_ = status;
+}
+
+leveldb::Status StoreEnv::TakeFailure() {
+  std::lock_guard lock(mutex_);
+  return std::exchange(failure_, leveldb::Status());
+}
 
 size_t WholeRecordBytes(std::string_view log) {
   size_t whole = 0;

@@ -12,6 +12,9 @@
 // must
 //   not outlive what it follows; and takes a rename that failed but happened for one that happened,
 //   else LevelDB would remove the manifest that CURRENT names;
+// - the removal of a log is made durable, before the next one's records are: one that came back
+// could
+//   be torn, as nobody has synced it, and would be taken for damage;
 // - CutTornLog shortens the last log to its last whole record before LevelDB sees it. What is cut
 //   was never synced, or is missed: the log finds that the store lags behind the journal.
 //
@@ -22,12 +25,13 @@
 #include <leveldb/env.h>
 
 #include <functional>
+#include <mutex>
 #include <string>
 #include <string_view>
 
 namespace parley {
 
-// Threads: logs are made, written and closed by the store's writer; all else by any.
+// Threads: any.
 class StoreEnv : public leveldb::EnvWrapper {
  public:
   // `sync_dir` makes the names in the store's directory durable.
@@ -35,6 +39,7 @@ class StoreEnv : public leveldb::EnvWrapper {
 
   leveldb::Status NewWritableFile(const std::string& path, leveldb::WritableFile** file) override;
   leveldb::Status RenameFile(const std::string& from, const std::string& to) override;
+  leveldb::Status RemoveFile(const std::string& path) override;
 
   // The first sync that failed where LevelDB couldn't be told, since the last call: writes before
   // it may be lost in a power cut.
@@ -43,7 +48,10 @@ class StoreEnv : public leveldb::EnvWrapper {
  private:
   class LogFile;
 
+  void Note(const leveldb::Status& status);
+
   std::function<leveldb::Status()> sync_dir_;
+  std::mutex mutex_;
   leveldb::Status failure_;
 };
 
