@@ -225,6 +225,15 @@ TEST_CASE("the copy of what was sent again may come out of turn") {
   CheckRight(story);
 }
 
+TEST_CASE("the copy of what was sent again may be the first that a device is shown") {
+  Story story = OneMessage();
+  story.Send("bob:b", "chat/alice", "m2").Live("alice:a", At(2, kM2)).Live("bob:b", At(2, kM2));
+  story.Down("alice:a").Up("alice:a").Send("alice:a", "chat/bob", "m1");
+  story.Live("alice:a", At(1, kM1)).Send("bob:b", "chat/alice", "m3");
+  story.Live("alice:a", At(3, Between2("bob", "alice", "m3")));
+  CheckRight(story);
+}
+
 TEST_CASE("a device that listens has everything once all is settled") {
   Story story = OneMessage();
   story.Sub("bob:b", "chat/bob", 1).Send("alice:a", "chat/bob", "m3");

@@ -100,11 +100,14 @@ void LiveRule::TakeInTurn(const Event& event, Device* device, Line line) {
         event.device + " gets nothing between " + Number(device->through) + " and " + Number(seq),
         std::move(events));
   }
-  if (!again || seq == device->last + 1) {
+  // A copy of what was sent again says where a device is only where it goes on with what came
+  // before.
+  if (!again || (device->last > 0 && seq == device->last + 1)) {
     device->last = seq;
     device->last_line = line;
   }
-  if (seq == device->through + 1 || (!again && seq > device->through)) {
+  const bool next = device->through > 0 && seq == device->through + 1;
+  if (next || (!again && seq > device->through)) {
     device->through = seq;
     device->through_line = line;
   }
