@@ -163,8 +163,8 @@ TEST_CASE("a renewed certificate counts after a reload, and nobody is cut off by
   auto accepts = [&](const std::string& authority) {
     const std::string user = server.NewUser("carol");
     return RunCommand({"mosquitto_pub", "-h", "127.0.0.1", "-p", std::to_string(Server().tls_port),
-                       "--cafile", authority + ".crt", "-u", user, "-P",
-                       ChatServer::PasswordOf(user), "-t", device.inbox(), "-m", "hi"})
+                       "--cafile", authority + ".crt", "-u", user, "-P", server.IssueToken(user),
+                       "-t", device.inbox(), "-m", "hi"})
                .exit_code == 0;
   };
   REQUIRE_FALSE(accepts(Server().other_authority));
