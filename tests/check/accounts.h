@@ -23,6 +23,7 @@ class Admin : private LinkEvents {
   void DisableAccounts(const std::vector<Account>& accounts);
 
  private:
+  void Subscribe();
   nlohmann::json Run(const nlohmann::json& commands);
   void Await(const bool& done, const std::string& what);
 

@@ -59,6 +59,11 @@ Link::Link(LinkOptions options, LinkEvents* events)
   mosquitto_int_option(client_, MOSQ_OPT_SEND_MAXIMUM, 65535);
   mosquitto_int_option(client_, MOSQ_OPT_RECEIVE_MAXIMUM, 65535);
   mosquitto_username_pw_set(client_, options_.user.c_str(), options_.password.c_str());
+  const std::string& authorities = options_.address.ca_file;
+  if (!authorities.empty() && mosquitto_tls_set(client_, authorities.c_str(), nullptr, nullptr,
+                                                nullptr, nullptr) != MOSQ_ERR_SUCCESS) {
+    throw std::runtime_error("can't read " + authorities);
+  }
 }
 
 Link::~Link() { mosquitto_destroy(client_); }

@@ -22,6 +22,7 @@ using Clock = std::chrono::steady_clock;
 struct Address {
   std::string host = "127.0.0.1";
   uint16_t port = 1883;
+  std::string ca_file = {};  // TLS, with certificates that these authorities have signed
 };
 
 struct LinkOptions {

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -343,7 +344,8 @@ void LocalBroker::FillDisk() {
     struct statvfs disk {};
     if (statvfs((dir_ / "data").c_str(), &disk) != 0) Fail(Errno("statvfs"));
     const uint64_t used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize;
-    const std::string size = "size=" + std::to_string(used);
+    // A size of 0 were no limit.
+    const std::string size = "size=" + std::to_string(std::max<uint64_t>(used, disk.f_frsize));
     if (mount(nullptr, (dir_ / "data").c_str(), nullptr, MS_REMOUNT | MS_NOSUID | MS_NODEV,
               size.c_str()) == 0) {
       return;

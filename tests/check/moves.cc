@@ -218,8 +218,14 @@ void Moves::ChangeGroup(Person* person, ChatDevice* device) {
 void Moves::Manage(Room* room, ChatDevice* device) {
   const std::string& user = Anybody().id;
   if (user == device->user()) {
-    device->Ask("groups.set",
-                {{"group", room->id}, {"title", room->id + std::to_string(Pick(1, 9))}});
+    Json change{{"group", room->id}};
+    if (OneIn(4)) {
+      room->topic = !room->topic;
+      change["delivery"] = room->topic ? "topic" : "inbox";
+    } else {
+      change["title"] = room->id + std::to_string(Pick(1, 9));
+    }
+    device->Ask("groups.set", change);
   } else if (room->members.count(user) > 0) {
     device->Ask("groups.remove", {{"group", room->id}, {"user", user}});
   } else if (room->comings[user] < kComingsMax) {

@@ -30,6 +30,7 @@ struct Arguments {
   std::string broker = "parley";
   std::string host;
   uint16_t port = 1883;
+  std::string ca_file;
   std::string admin;
   std::string admin_password_file;
   std::string accounts;
@@ -193,7 +194,7 @@ Stage SetUp(const Arguments& arguments) {
     admin = "admin";
     password = stage.broker->admin_password();
   } else {
-    stage.address = {arguments.host, arguments.port};
+    stage.address = {arguments.host, arguments.port, arguments.ca_file};
     if (!arguments.admin.empty()) password = FirstLine(arguments.admin_password_file);
   }
   if (!arguments.accounts.empty()) {
@@ -245,7 +246,7 @@ ExitCode RunChat(const Arguments& arguments) {
 // A broker without Parley, which lets everybody in, or knows those of --accounts.
 Stage SetUpPlain(const Arguments& arguments) {
   Stage stage;
-  stage.address = {arguments.host, arguments.port};
+  stage.address = {arguments.host, arguments.port, arguments.ca_file};
   if (arguments.host.empty()) {
     const bool stock = arguments.broker == "stock";
     stage.broker = StartBroker(arguments, stock ? BrokerKind::kStock : BrokerKind::kEjabberd,
@@ -300,6 +301,8 @@ void AddOptions(CLI::App* app, Arguments* arguments) {
                   "A line more for a local Mosquitto's configuration; may be repeated");
   app->add_option("--host", arguments->host, "Your broker; without it one is started for the run");
   app->add_option("--port", arguments->port, "Its port")->capture_default_str();
+  app->add_option("--ca-file", arguments->ca_file,
+                  "Over TLS: the authorities of your broker's certificate");
   auto* admin = app->add_option("--admin", arguments->admin,
                                 "An admin of your broker: makes the accounts, disables them after");
   auto* password = app->add_option("--admin-password-file", arguments->admin_password_file,
@@ -327,13 +330,18 @@ void AddOptions(CLI::App* app, Arguments* arguments) {
 
 // Empty, or what is wrong.
 std::string Mistake(const Arguments& arguments) {
-  const bool local = arguments.host.empty();
-  if (local) return arguments.broker == "plain" ? "--broker plain needs --host" : "";
-  if (arguments.broker == "stock" || arguments.broker == "ejabberd") {
-    return "of your own broker, say --broker plain";
+  try {
+    ParseFaults(arguments.faults);
+  } catch (const std::exception& error) {
+    return error.what();
   }
+  if (arguments.users < 2 || arguments.devices < 1) return "two users with a device are the least";
+  const bool local = arguments.host.empty();
+  const bool plain = arguments.broker == "plain";
+  if (local) return plain ? "--broker plain needs --host" : "";
+  if (!plain && arguments.broker != "parley") return "of your own broker, say --broker plain";
   if (!arguments.faults.empty()) return "--faults is for a local broker: leave --host out";
-  if (arguments.broker == "parley" && arguments.admin.empty() && arguments.accounts.empty()) {
+  if (!plain && arguments.admin.empty() && arguments.accounts.empty()) {
     return "--host needs --admin or --accounts";
   }
   return "";

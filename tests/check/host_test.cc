@@ -1,0 +1,86 @@
+// parley-check as people run it against a broker of their own.
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tests/catch.h"
+#include "tests/e2e/broker.h"
+
+namespace parley::check {
+namespace {
+
+using e2e::Broker;
+using e2e::CommandResult;
+using e2e::RunCommand;
+
+std::vector<std::string> Command(const Broker& broker, const std::vector<std::string>& more) {
+  std::vector<std::string> command = {PARLEY_CHECK,
+                                      "--host",
+                                      "127.0.0.1",
+                                      "--port",
+                                      std::to_string(broker.port()),
+                                      "--seconds",
+                                      "1",
+                                      "--groups",
+                                      "2",
+                                      "--json",
+                                      "--history",
+                                      (broker.dir() / "history").string()};
+  command.insert(command.end(), more.begin(), more.end());
+  return command;
+}
+
+nlohmann::json Run(const std::vector<std::string>& command) {
+  const CommandResult result = RunCommand(command);
+  INFO(result.out << result.err);
+  REQUIRE(result.exit_code == 0);
+  return nlohmann::json::parse(result.out);
+}
+
+TEST_CASE("an admin's broker is checked with accounts that are disabled afterwards") {
+  Broker broker;
+  broker.AddUser("root", "secret", {"--role", "admin"});
+  broker.Start();
+  const auto password = broker.dir() / "password";
+  std::ofstream(password) << "secret\n";
+  const auto result = Run(Command(
+      broker, {"--users", "4", "--admin", "root", "--admin-password-file", password.string()}));
+  CHECK(result["ok"] == true);
+  CHECK(result["figures"]["users"] == 4);
+  CHECK(result["figures"]["messages acknowledged"] > 4);
+  size_t disabled = 0;
+  const auto users = nlohmann::json::parse(broker.CtlDone({"user", "list", "--json"}));
+  for (const auto& user : users["users"]) disabled += user["disabled"] == true;
+  CHECK(disabled == 4);
+}
+
+TEST_CASE("a broker is checked with the accounts of a file") {
+  Broker broker;
+  broker.ImportUsers({"ann,one", "ben,two", "cas,three"});
+  broker.Start();
+  const auto accounts = broker.dir() / "accounts.csv";
+  std::ofstream(accounts) << "# user,password\nann,one\nben,two\ncas,three\n";
+  const auto result = Run(Command(broker, {"--accounts", accounts.string()}));
+  CHECK(result["ok"] == true);
+  CHECK(result["figures"]["users"] == 3);
+  // The written history says the same.
+  const auto again = Run({PARLEY_CHECK, "verify", "--json", (broker.dir() / "history").string()});
+  CHECK(again["figures"] == result["figures"]);
+}
+
+TEST_CASE("wrong usage has an exit code of its own, and so has a broker that isn't there") {
+  CHECK(RunCommand({PARLEY_CHECK, "--host", "127.0.0.1"}).exit_code == 2);
+  CHECK(RunCommand({PARLEY_CHECK, "--host", "127.0.0.1", "--faults", "kill", "--admin", "a",
+                    "--admin-password-file", "/dev/null"})
+            .exit_code == 2);
+  CHECK(RunCommand({PARLEY_CHECK, "--faults", "earthquake"}).exit_code == 2);
+  CHECK(RunCommand({PARLEY_CHECK, "verify", "/dev/null"}).exit_code == 3);
+  const CommandResult absent =
+      RunCommand({PARLEY_CHECK, "--host", "127.0.0.1", "--port", std::to_string(e2e::FreePort()),
+                  "--admin", "a", "--admin-password-file", "/etc/hostname"});
+  CHECK(absent.exit_code == 3);
+  CHECK(absent.err.find("'a'") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace parley::check
