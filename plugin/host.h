@@ -78,6 +78,7 @@ class Host {
   void Welcome(Session& session);
   void EndSessions(const UserId& user);
   bool ClientIdAllowed(std::string_view client_id, const UserId& user, std::string* why);
+  void Dropped(Session& session, bool v5);
   int Will(const Session* taken_over, const mosquitto_evt_acl_check& event);
   int AclWrite(Session& session, const mosquitto_evt_acl_check& event);
   int AclSubscribe(Session& session, const mosquitto_evt_acl_check& event);

@@ -65,6 +65,8 @@ struct Session {
   Who who;
   int64_t expires_s = 0;  // its token's end; 0: none
   bool lasting = false;   // the broker may keep it after the connection
+  bool arrived = false;   // it has subscribed to something on this connection
+  uint16_t dropped = 0;   // messages that the broker had kept for it, before that
   Subscriptions to;
   std::unique_ptr<Held> held;  // set: not yet verified
 };

@@ -222,9 +222,9 @@ void ChatDevice::TakeMessage(const std::string& topic, const Json& payload) {
   const Shown& message = event.messages.front();
   // Out of turn comes only the copy of what was sent again.
   const bool mine = message.from == user_;
-  if (through_ == 0 || message.seq == through_ + 1 || (!mine && message.seq > through_)) {
-    through_ = message.seq;
-  }
+  const bool first = through_ == 0 && (profile_.acks || !mine);
+  const bool next = through_ > 0 && message.seq == through_ + 1;
+  if (first || next || (!mine && message.seq > through_)) through_ = message.seq;
   events_->OnShown(this, message);
   if (mine) events_->OnOutcome(this, message.id, "");
 }

@@ -68,6 +68,29 @@ TEST_CASE("a broker is checked with the accounts of a file") {
   CHECK(again["figures"] == result["figures"]);
 }
 
+TEST_CASE("a broker is checked over TLS") {
+  Broker broker;
+  const std::string certificate = (broker.dir() / "crt").string();
+  const std::string key = (broker.dir() / "key").string();
+  REQUIRE(RunCommand({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                      "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", certificate,
+                      "-days", "2", "-subj", "/CN=a test's broker", "-addext",
+                      "subjectAltName=IP:127.0.0.1"})
+              .exit_code == 0);
+  std::filesystem::permissions(key, std::filesystem::perms(0644));  // the broker's user reads it
+  const std::string port = std::to_string(e2e::FreePort());
+  broker.config().lines = {"listener " + port + " 127.0.0.1", "certfile " + certificate,
+                           "keyfile " + key};
+  broker.ImportUsers({"ann,one", "ben,two"});
+  broker.Start();
+  const auto accounts = broker.dir() / "accounts.csv";
+  std::ofstream(accounts) << "ann,one\nben,two\n";
+  std::vector<std::string> command =
+      Command(broker, {"--accounts", accounts.string(), "--ca-file", certificate});
+  command[4] = port;
+  CHECK(Run(command)["ok"] == true);
+}
+
 TEST_CASE("wrong usage has an exit code of its own, and so has a broker that isn't there") {
   CHECK(RunCommand({PARLEY_CHECK, "--host", "127.0.0.1"}).exit_code == 2);
   CHECK(RunCommand({PARLEY_CHECK, "--host", "127.0.0.1", "--faults", "kill", "--admin", "a",

@@ -1,0 +1,49 @@
+// Devices whose session the broker keeps while they are away.
+#include <string>
+#include <vector>
+
+#include "tests/catch.h"
+#include "tests/e2e/device.h"
+
+namespace parley::e2e {
+namespace {
+
+ChatServer& Server() {
+  static ChatServer server;
+  return server;
+}
+
+TEST_CASE("a device that was lost with a full window gets the rest when it returns") {
+  const int version = GENERATE(4, 5);
+  CAPTURE(version);
+  Device alice = Server().Open(Server().NewUser("alice"));
+  const std::string bob = Server().NewUser("bob");
+  const DeviceOptions lasting{.version = version, .clean = false, .session_expiry_s = 3600};
+  Device phone = Server().Open(bob, lasting);
+  alice.Say(bob, 1);
+  phone.Receive();
+  phone.SendReceipt({{"delivered", 1}});
+  phone.AskDone("sync");
+  // More than the broker has in flight to one client; the phone acknowledges none of them.
+  phone.set_auto_ack(false);
+  for (int n = 2; n <= 700; ++n) {
+    alice.Publish("chat/" + bob, Json{{"id", std::to_string(n)}, {"body", n}}.dump(), {.qos = 0});
+  }
+  for (int n = 2; n <= 700; ++n) REQUIRE(alice.Receive()["body"] == n);
+  for (int n = 2; n <= 400; ++n) REQUIRE(phone.Receive()["body"] == n);
+  phone.Drop();
+  phone.set_auto_ack(true);
+  phone.Login();
+  phone.Listen();
+  int through = 1;
+  while (through < 700) {
+    const Json message = phone.Receive();
+    const int seq = message["seq"].get<int>();
+    REQUIRE(seq <= through + 1);
+    if (seq == through + 1) through = seq;
+    if (through % 100 == 0) phone.SendReceipt({{"delivered", through}});
+  }
+}
+
+}  // namespace
+}  // namespace parley::e2e
