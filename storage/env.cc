@@ -211,4 +211,14 @@ Status Env::ReplaceFile(const std::string& path, std::string_view data) {
   return status;
 }
 
+Status Env::WriteAgain(const std::string& path) {
+  auto data = ReadFile(path);
+  if (!data) return data.error();
+  auto file = OpenWritable(path);
+  if (!file) return file.error();
+  Status status = (*file)->WriteAt(0, *data);
+  if (status.ok()) status = (*file)->Sync();
+  return status.ok() ? SyncDir(DirOf(path)) : status;
+}
+
 }  // namespace parley

@@ -55,6 +55,9 @@ class Env {
 
   // Writes path.tmp, syncs it, renames it over path, syncs the directory.
   Status ReplaceFile(const std::string& path, std::string_view data);
+  // Makes durable what can be read of the file: writes it once more and syncs it, for after a
+  // failed sync the system may hold pages as clean that never reached the disk; then its name.
+  Status WriteAgain(const std::string& path);
 };
 
 }  // namespace parley

@@ -430,22 +430,12 @@ Status SqliteRoster::Corrupt(const std::string& what) const {
   return Status(Code::kCorruption, path_ + ": " + what + "; restore it from a backup");
 }
 
-// A process that died, or whose sync failed, leaves transactions in the WAL that can be read now
-// and would be gone after a power cut. The log counts on what the roster says that it has: so all
-// of it is written once more, to the database, and synced.
-Status MakeDurable(SqliteDb* db, const std::string& path) {
-  auto busy = db->QueryInt("PRAGMA wal_checkpoint(TRUNCATE)");
-  if (!busy) return busy.error();
-  return *busy == 0 ? Status() : Status(Code::kIoError, path + ": another program holds it");
-}
-
 Status Prepare(SqliteDb* db, const std::string& path) {
   Status status = db->Exec("PRAGMA journal_mode = WAL");
   if (status.ok()) {
     status = db->Exec("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216;");
   }
-  if (status.ok()) status = MigrateSqlite(db, path, kMigrations);
-  return status.ok() ? MakeDurable(db, path) : status;
+  return status.ok() ? MigrateSqlite(db, path, kMigrations) : status;
 }
 
 }  // namespace
@@ -456,6 +446,11 @@ Result<std::unique_ptr<Roster>> Roster::Open(const std::string& data_dir, Env* e
     Status status = MakePrivateFile(path);
     if (status.ok()) status = env->SyncDir(data_dir);
     if (!status.ok()) return Error(status);
+  }
+  // A process that died, or whose sync failed, leaves transactions in the WAL that SQLite can read
+  // now and that would be gone, wholly or in part, after a power cut. The log counts on them.
+  if (const std::string wal = path + "-wal"; env->Exists(wal)) {
+    if (Status status = env->WriteAgain(wal); !status.ok()) return Error(status);
   }
   auto writer = SqliteDb::Open(path, SqliteDb::Mode::kReadWrite);
   if (!writer) return Error(writer.error());
