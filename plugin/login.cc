@@ -1,5 +1,6 @@
 #include "plugin/login.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <sodium.h>
 
@@ -9,9 +10,6 @@
 
 namespace parley {
 namespace {
-
-constexpr size_t kWrongMax = 20000;
-constexpr size_t kFailuresMax = 20000;
 
 LoginResult Accept(const Account& account) {
   LoginResult result;
@@ -63,6 +61,15 @@ std::string_view LoginRefusalName(LoginRefusal refusal) {
   return "unknown";
 }
 
+std::string PlaceOf(std::string_view address) {
+  std::string text(address);
+  in6_addr v6;
+  if (inet_pton(AF_INET6, text.c_str(), &v6) != 1) return text;
+  char v4[INET_ADDRSTRLEN];
+  if (IN6_IS_ADDR_V4MAPPED(&v6)) return inet_ntop(AF_INET, &v6.s6_addr[12], v4, sizeof v4);
+  return "v6 " + std::string(reinterpret_cast<const char*>(v6.s6_addr), 8);
+}
+
 LoginGate::LoginGate(const LoginOptions& options, Directory* directory,
                      const Credentials* credentials, Env* env, std::function<void()> wake)
     : options_(options),
@@ -73,6 +80,8 @@ LoginGate::LoginGate(const LoginOptions& options, Directory* directory,
       verified_(kVerifiedMax),
       wrong_(kWrongMax),
       failures_(kFailuresMax),
+      user_failures_(kFailuresMax),
+      guesses_(kFailuresMax),
       budget_at_us_(env->MonotonicUs()) {
   for (size_t i = 0; i < options.workers; ++i) {
     workers_.push_back(ThreadWithoutSignals([this] { Work(); }));
@@ -98,7 +107,7 @@ LoginResult LoginGate::Check(std::string_view user, std::string_view client_id,
   UserId id(user);
   std::optional<Account> account = directory_->Find(id);
   Fingerprint login = credentials_->FingerprintOf(user, password);
-  Fingerprint source = credentials_->FingerprintOf(user, address);
+  Source source = SourceOf(user, address);
 
   Lock lock(mutex_);
   if (std::optional<LoginResult> known = Remembered(login, account)) return *known;
@@ -118,8 +127,8 @@ LoginResult LoginGate::Check(std::string_view user, std::string_view client_id,
   bool worker_idle = jobs_.size() < options_.workers;
   jobs_.emplace(login, job);
   queue_.push_back(job);
-  Failures* failures = failures_.Find(source);
-  ++(failures != nullptr ? *failures : failures_.Put(source, {})).in_flight;
+  Failures* failures = failures_.Find(source.user_there);
+  ++(failures != nullptr ? *failures : failures_.Put(source.user_there, {})).in_flight;
   work_.notify_one();
   if (worker_idle) WaitFor(job.get(), &lock);
   return job->result ? *job->result : Pend(job.get(), may_pend);
@@ -165,16 +174,57 @@ std::optional<LoginResult> LoginGate::Remembered(const Fingerprint& login,
   return std::nullopt;
 }
 
-// Guesses under way count as wrong ones, or a thousand could be made at once.
-bool LoginGate::Slowed(const Fingerprint& source) {
-  Failures* failures = failures_.Find(source);
+LoginGate::Source LoginGate::SourceOf(std::string_view user, std::string_view address) const {
+  std::string place = PlaceOf(address);
+  return {credentials_->FingerprintOf(user, place), credentials_->FingerprintOf(user, ""),
+          credentials_->FingerprintOf("", place)};
+}
+
+// Null: none that still count.
+LoginGate::Failures* LoginGate::RecentFailures(FingerprintCache<Failures>* failures,
+                                               const Fingerprint& of) {
+  Failures* found = failures->Find(of);
+  if (found == nullptr) return nullptr;
+  if (env_->NowMs() - found->last_ms > kForgetFailuresMs) found->count = 0;
+  return found->count + found->in_flight > 0 ? found : nullptr;
+}
+
+// Guesses under way count as wrong ones, or a thousand could be made at once. Not for an address:
+// it may be that of many who come back at once.
+bool LoginGate::Slowed(const Source& source) {
+  if (options_.address_rate > 0 &&
+      GuessesFrom(source.place) >= options_.address_rate * kAddressBurstS) {
+    return true;
+  }
+  const Failures* failures = RecentFailures(&failures_, source.user_there);
   if (failures == nullptr) return false;
-  int64_t since_ms = env_->NowMs() - failures->last_ms;
-  if (since_ms > kForgetFailuresMs) failures->count = 0;
+  const Failures* all = RecentFailures(&user_failures_, source.user);
+  if (all != nullptr && all->count >= kBesiegedFailures) return true;
   if (failures->count + failures->in_flight < kFreeFailures) return false;
   if (failures->in_flight > 0) return true;
   uint32_t doublings = std::min<uint32_t>(failures->count - kFreeFailures, 20);
-  return since_ms < std::min(kDelayFirstMs << doublings, kDelayMaxMs);
+  return env_->NowMs() - failures->last_ms < std::min(kDelayFirstMs << doublings, kDelayMaxMs);
+}
+
+double LoginGate::GuessesFrom(const Fingerprint& place) {
+  Guesses* guesses = guesses_.Find(place);
+  if (guesses == nullptr) return 0;
+  int64_t now_ms = env_->NowMs();
+  double forgiven = static_cast<double>(now_ms - guesses->at_ms) * options_.address_rate / 1000;
+  guesses->count = std::max(0.0, guesses->count - std::max(0.0, forgiven));
+  guesses->at_ms = now_ms;
+  return guesses->count;
+}
+
+void LoginGate::CountFailure(const Source& source) {
+  auto count = [now_ms = env_->NowMs()](Failures* failures) {
+    ++failures->count;
+    failures->last_ms = now_ms;
+  };
+  count(failures_.Find(source.user_there));
+  Failures* all = RecentFailures(&user_failures_, source.user);
+  count(all != nullptr ? all : &user_failures_.Put(source.user, {}));
+  guesses_.Put(source.place, {GuessesFrom(source.place) + 1, env_->NowMs()});
 }
 
 LoginResult LoginGate::Pend(Job* job, bool may_pend) {
@@ -257,16 +307,16 @@ LoginResult LoginGate::Verify(Job* job) {
 }
 
 void LoginGate::Remember(const Job& job, const LoginResult& result) {
-  Failures* found = failures_.Find(job.source);
-  Failures& failures = found != nullptr ? *found : failures_.Put(job.source, {});
+  const Fingerprint& there = job.source.user_there;
+  Failures* found = failures_.Find(there);
+  Failures& failures = found != nullptr ? *found : failures_.Put(there, {});
   if (failures.in_flight > 0) --failures.in_flight;
   if (result.kind == LoginResult::Kind::kAccepted) {
     verified_.Put(job.login, job.generation);
     failures.count = 0;
-    if (failures.in_flight == 0) failures_.Erase(job.source);
+    if (failures.in_flight == 0) failures_.Erase(there);
   } else if (result.refusal != LoginRefusal::kBusy) {
-    ++failures.count;
-    failures.last_ms = env_->NowMs();
+    CountFailure(job.source);
     wrong_.Put(job.login, job.generation);
   }
 }

@@ -6,16 +6,24 @@
 // else gets kPending: the plugin lets the client in, delivers nothing, holds what it sends, and
 // learns the verdict from TakeVerdicts in its tick.
 //
-// Guessing: after kFreeFailures wrong passwords for a user from an address each further try is
-// refused unseen until a delay has passed that doubles from 1 s to 60 s. A verified login (same
-// password) and tokens go through meanwhile. Unknown and disabled accounts and those without a
-// password are hashed, slowed and refused as if the password was wrong.
+// Guessing is slowed: what is refused as kSlowed is not looked at. Tokens, and a login that was
+// verified before (same password), go through whatever is slowed, so that nobody is locked out who
+// was in. Unknown and disabled accounts and those without a password are hashed, slowed and refused
+// as if the password was wrong. An address is an IPv4 address or an IPv6 network (/64).
+//
+// - A user from an address: after kFreeFailures wrong passwords each further try waits for a delay
+//   that doubles from 1 s to 60 s.
+// - A user from many addresses: after kBesiegedFailures in all, each address has one try, then none
+//   for kForgetFailuresMs. Its user's own address has that one try, too.
+// - An address with many users: after 100 s of options.address_rate wrong passwords, as many a
+//   second as that.
 //
 // Owner: the plugin. Threads: Check and TakeVerdicts on the broker's thread; the wake callback is
 // called on a worker's. Knows no Mosquitto.
-// Limits: pending_max logins under way (more are refused: kBusy); about kVerifiedMax verified
-// logins remembered, in memory only, as keyed fingerprints; each is forgotten with the account's
-// generation (new password, disabled).
+// Limits: pending_max logins under way (more are refused: kBusy); kVerifiedMax verified logins
+// remembered, in memory only, as keyed fingerprints; each is forgotten with the account's
+// generation (new password, disabled). kFailuresMax of each kind of what slows, and as many wrong
+// passwords, the least recent forgotten first: to make room for more costs a hash each.
 #ifndef PARLEY_PLUGIN_LOGIN_H_
 #define PARLEY_PLUGIN_LOGIN_H_
 
@@ -70,10 +78,15 @@ struct LoginOptions {
   int64_t wait_ms = 4;        // 0: the broker's thread never waits
   size_t pending_max = 1000;  // logins under way
   size_t workers = 1;
+  double address_rate = 1;  // wrong passwords a second from one address; 0: no limit
 };
 
-// Remembers about `max` values by fingerprint, the most recently used: two maps, of which the older
-// is dropped when the younger is half of that.
+// Where a login comes from, as guesses are counted: an IPv4 address, an IPv6 network of 64 bits, or
+// the text as it is.
+std::string PlaceOf(std::string_view address);
+
+// Remembers at most `max` values by fingerprint, and the max / 2 most recently used for sure: two
+// maps, of which the older is dropped when the younger is half of that.
 template <class Value>
 class FingerprintCache {
  public:
@@ -107,10 +120,14 @@ class FingerprintCache {
 class LoginGate {
  public:
   static constexpr size_t kVerifiedMax = 200000;
+  static constexpr size_t kWrongMax = 20000;
+  static constexpr size_t kFailuresMax = 20000;
   static constexpr uint32_t kFreeFailures = 5;
+  static constexpr uint32_t kBesiegedFailures = 50;
   static constexpr int64_t kDelayFirstMs = 1000;
   static constexpr int64_t kDelayMaxMs = 60000;
   static constexpr int64_t kForgetFailuresMs = 15 * 60 * 1000;
+  static constexpr double kAddressBurstS = 100;
   // The broker's thread waits at most this much in a second: half of it at once, the other half
   // as it comes back.
   static constexpr int64_t kWaitUsPerSecond = 250000;
@@ -147,11 +164,24 @@ class LoginGate {
     int64_t last_ms = 0;
   };
 
+  // Wrong passwords from an address, less what address_rate has forgiven since.
+  struct Guesses {
+    double count = 0;
+    int64_t at_ms = 0;
+  };
+
+  // What a login's failure counts against.
+  struct Source {
+    Fingerprint user_there;  // user and address
+    Fingerprint user;
+    Fingerprint place;
+  };
+
   struct Job {
     UserId user;
     std::string password;
-    Fingerprint login;   // user and password
-    Fingerprint source;  // user and address
+    Fingerprint login;  // user and password
+    Source source;
     size_t callers = 1;
     std::vector<uint64_t> tickets;
     uint32_t generation = 0;  // of the account that was verified
@@ -165,7 +195,11 @@ class LoginGate {
                          std::string_view token) const;
   std::optional<LoginResult> Remembered(const Fingerprint& login,
                                         const std::optional<Account>& account);
-  bool Slowed(const Fingerprint& source);
+  Source SourceOf(std::string_view user, std::string_view address) const;
+  bool Slowed(const Source& source);
+  Failures* RecentFailures(FingerprintCache<Failures>* failures, const Fingerprint& of);
+  double GuessesFrom(const Fingerprint& place);
+  void CountFailure(const Source& source);
   LoginResult Pend(Job* job, bool may_pend);
   void WaitFor(Job* job, Lock* lock);
   void RefillBudget();
@@ -190,9 +224,11 @@ class LoginGate {
   std::deque<std::shared_ptr<Job>> queue_;
   std::unordered_map<Fingerprint, std::shared_ptr<Job>> jobs_;  // queued or being verified
   size_t callers_ = 0;
-  FingerprintCache<uint32_t> verified_;  // the account's generation
-  FingerprintCache<uint32_t> wrong_;     // likewise, 0 for an account that is not there
-  FingerprintCache<Failures> failures_;  // by source
+  FingerprintCache<uint32_t> verified_;       // the account's generation
+  FingerprintCache<uint32_t> wrong_;          // likewise, 0 for an account that is not there
+  FingerprintCache<Failures> failures_;       // by user and address
+  FingerprintCache<Failures> user_failures_;  // by user
+  FingerprintCache<Guesses> guesses_;         // by address
   std::vector<Verdict> verdicts_;
   uint64_t last_ticket_ = 0;
 

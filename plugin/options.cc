@@ -167,6 +167,10 @@ const std::vector<Row>& Rows() {
       {{"login_pending_max", "1000", "logins"},
        ToNumber(
            1, 1'000'000, [](Options & o) -> auto& { return o.login.pending_max; })},
+      {{"login_address_rate", "1",
+        "wrong passwords/s from one address, 0 = no limit; 100 s of it at once"},
+       ToNumber(
+           0, 1'000'000, [](Options & o) -> auto& { return o.login.address_rate; })},
       {{"password_memory_kib", "4096", "KiB"},
        ToNumber(
            8, 1 << 20, [](Options & o) -> auto& { return o.password_memory_kib; })},

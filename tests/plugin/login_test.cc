@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <map>
 
 #include "tests/catch.h"
@@ -129,7 +130,7 @@ TEST_CASE("a password is verified elsewhere, and then known") {
 }
 
 TEST_CASE("the broker waits for an answer that is quick") {
-  GateFixture fixture({.wait_ms = 120}, Env::Posix());
+  GateFixture fixture({.wait_ms = 60}, Env::Posix());  // half of what it may wait in a second
   CHECK(fixture.Check("alice", "wonderland").kind == Kind::kAccepted);
   CheckRefused(fixture.Check("alice", "looking-glass"), LoginRefusal::kWrongPassword);
   CHECK(fixture.gate().TakeVerdicts().empty());
@@ -287,6 +288,108 @@ TEST_CASE("wrong passwords are slowed for that user and address, ever longer") {
   for (uint32_t i = 0; i < LoginGate::kFreeFailures; ++i) {
     CHECK(wrong() == LoginRefusal::kWrongPassword);
   }
+}
+
+TEST_CASE("an address is an IPv4 address, however it is written, or an IPv6 network") {
+  CHECK(PlaceOf("192.0.2.1") == "192.0.2.1");
+  CHECK(PlaceOf("::ffff:192.0.2.1") == PlaceOf("192.0.2.1"));
+  CHECK(PlaceOf("2001:db8:1:2::1") == PlaceOf("2001:db8:1:2:ffff:ffff:ffff:ffff"));
+  CHECK(PlaceOf("2001:db8:1:2::1") != PlaceOf("2001:db8:1:3::1"));
+  CHECK(PlaceOf("") == "");
+  GateFixture fixture;
+  int guess = 0;
+  auto wrong = [&](const std::string& host) {
+    return fixture.Decide("alice", std::to_string(++guess), "2001:db8:1:2::" + host).refusal;
+  };
+  for (const char* host : {"1", "2", "3", "4", "5"}) {
+    CHECK(wrong(host) == LoginRefusal::kWrongPassword);
+  }
+  CHECK(wrong("6") == LoginRefusal::kSlowed);
+}
+
+TEST_CASE("who is guessed at from many addresses gets in, and the guesser has one try from each") {
+  GateFixture fixture({.wait_ms = 0, .address_rate = 0});
+  int guess = 0;
+  auto wrong = [&](int address) {
+    std::string from = "10.0.0." + std::to_string(address);
+    return fixture.Decide("alice", std::to_string(++guess), from).refusal;
+  };
+  // Up to there each address has its own tries.
+  for (uint32_t i = 0; i < LoginGate::kBesiegedFailures; ++i) {
+    CHECK(wrong(static_cast<int>(i / LoginGate::kFreeFailures)) == LoginRefusal::kWrongPassword);
+  }
+  for (int address = 100; address < 150; ++address) {
+    CHECK(wrong(address) == LoginRefusal::kWrongPassword);
+    CHECK(wrong(address) == LoginRefusal::kSlowed);
+    fixture.env().Advance(LoginGate::kDelayMaxMs / 10);
+    CHECK(wrong(address) == LoginRefusal::kSlowed);
+  }
+  // Another user is not concerned, and she gets in from wherever nobody guesses.
+  fixture.Add("bob", "builder");
+  CHECK(fixture.Decide("bob", "builder", "10.0.0.100").kind == Kind::kAccepted);
+  CHECK(fixture.Decide("alice", "wonderland", "10.0.0.200").kind == Kind::kAccepted);
+  // From then on from everywhere.
+  CHECK(fixture.Decide("alice", "wonderland", "10.0.0.100").kind == Kind::kAccepted);
+  fixture.env().Advance(LoginGate::kForgetFailuresMs + 1);
+  for (uint32_t i = 0; i < LoginGate::kFreeFailures; ++i) {
+    CHECK(wrong(100) == LoginRefusal::kWrongPassword);
+  }
+}
+
+TEST_CASE("wrong passwords for many users slow their address, and no other") {
+  GateFixture fixture({.wait_ms = 0, .address_rate = 0.1});  // 10 at once
+  int user = 0;
+  auto wrong = [&](std::string_view address = kHome) {
+    return fixture.Decide("user" + std::to_string(++user), "guess", address).refusal;
+  };
+  for (int i = 0; i < 10; ++i) CHECK(wrong() == LoginRefusal::kWrongPassword);
+  CHECK(wrong() == LoginRefusal::kSlowed);
+  CheckRefused(fixture.Decide("alice", "wonderland"), LoginRefusal::kSlowed);
+  CHECK(wrong("192.0.2.2") == LoginRefusal::kWrongPassword);
+  // What needs no guess goes through.
+  CHECK(fixture.Decide("alice", fixture.Token("alice")).kind == Kind::kAccepted);
+  CHECK(fixture.Decide("alice", "wonderland", "192.0.2.2").kind == Kind::kAccepted);
+  CHECK(fixture.Decide("alice", "wonderland").kind == Kind::kAccepted);
+  fixture.env().Advance(10'000);
+  CHECK(wrong() == LoginRefusal::kWrongPassword);
+  CHECK(wrong() == LoginRefusal::kSlowed);
+}
+
+TEST_CASE("where no rate is set, an address may guess at as many users as it likes") {
+  GateFixture fixture({.wait_ms = 0, .address_rate = 0});
+  for (int i = 0; i < 300; ++i) {
+    std::string user = "user" + std::to_string(i);
+    CHECK(fixture.Decide(user, "guess").refusal == LoginRefusal::kWrongPassword);
+  }
+}
+
+TEST_CASE("many who come back at once from one address don't slow each other") {
+  GateFixture fixture({.wait_ms = 0, .address_rate = 0.1});
+  for (int i = 0; i < 100; ++i) fixture.Add("u" + std::to_string(i), "right");
+  for (int i = 0; i < 100; ++i) {
+    CHECK(fixture.Check("u" + std::to_string(i), "right").kind == Kind::kPending);
+  }
+  for (const auto& [ticket, verdict] : fixture.Await(100)) CHECK(verdict.kind == Kind::kAccepted);
+}
+
+TEST_CASE("what logins leave behind is bounded, and the latest is kept") {
+  constexpr size_t kMax = 100;
+  FingerprintCache<int> cache(kMax);
+  auto key = [](int n) {
+    Fingerprint fingerprint{};
+    std::memcpy(fingerprint.data(), &n, sizeof n);
+    return fingerprint;
+  };
+  for (int n = 0; n < 1000; ++n) {
+    cache.Put(key(n), n);
+    CHECK(cache.size() <= kMax);
+    for (int last = std::max(0, n - 49); last <= n; ++last) {
+      int* found = cache.Find(key(last));
+      REQUIRE(found != nullptr);
+      CHECK(*found == last);
+    }
+  }
+  CHECK(cache.Find(key(0)) == nullptr);
 }
 
 TEST_CASE("guesses made all at once are slowed before the first is answered") {
