@@ -140,12 +140,18 @@ Result<std::unique_ptr<ControlChannel>> EnterBroker(const Listener& listener,
   return std::make_unique<BrokerChannel>(std::move(*client), options.client_id, std::move(where));
 }
 
+// True where it was written by who has the directory open. A broker that was killed leaves its own,
+// and by now another program may listen there, to which no token must go.
+bool WrittenByHolder(const std::string& listeners, const std::string& data_dir) {
+  return listeners.starts_with("# " + std::to_string(LastHolder(data_dir)) + "\n");
+}
+
 // Each listener in turn: some may speak TLS or WebSockets.
 Result<std::unique_ptr<ControlChannel>> EnterAnyBroker(const std::string& data_dir,
                                                        const Credentials& credentials, Env* env) {
   Status last(Code::kUnavailable, ListenersPath(data_dir) + " names no listener");
   Result<std::string> text = env->ReadFile(ListenersPath(data_dir));
-  if (!text) return Error(last);
+  if (!text || !WrittenByHolder(*text, data_dir)) return Error(last);
   for (const Listener& listener : ParseListeners(*text)) {
     auto channel = EnterBroker(listener, credentials, env);
     if (channel) return channel;

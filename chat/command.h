@@ -63,6 +63,12 @@ struct Published {
   std::string response_topic;  // MQTT 5; already checked to be the device's own
 };
 
+// What its client chose the length of.
+inline size_t BytesOf(const Published& published) {
+  return published.topic.size() + published.payload.size() + published.correlation.size() +
+         published.response_topic.size();
+}
+
 // The rest is the engine's own: a read that has come back, the journal's trouble.
 class Engine;
 using Continuation = std::function<void(Engine&)>;

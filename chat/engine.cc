@@ -109,7 +109,22 @@ void Engine::On(Connected& connected) {
   session.service = connected.service;
   session.held = connected.held;
   session.user->sessions.Add(&session);
-  Came(session);
+  if (!session.held) Enter(session);
+}
+
+// Of more connections than a user may have, the one that came last is closed. One that another
+// takes over is about to end.
+void Engine::Enter(Session& session) {
+  const auto& all = session.user->sessions;
+  auto others = std::count_if(all.begin(), all.end(), [&](const Session* other) {
+    return !other->gone && !other->held && other->device != session.device;
+  });
+  if (static_cast<size_t>(others) < options_.sessions_max) return Came(session);
+  Refuse({session.id, session.user->id, "", "", ""},
+         {Code::kTooLarge, "you have " + std::to_string(options_.sessions_max) +
+                               " connections, and may have no more"});
+  session.gone = session.removed = true;
+  Emit(session.id, Channel::kAnswer).close = true;
 }
 
 void Engine::On(Disconnected& disconnected) {
@@ -131,7 +146,7 @@ void Engine::On(Welcomed& welcomed) {
   Session* session = FindSession(welcomed.session);
   if (session == nullptr) return;
   session->held = false;
-  Came(*session);
+  Enter(*session);
 }
 
 void Engine::On(Subscribed& subscribed) {
@@ -391,6 +406,21 @@ void Engine::Forget(int64_t now_ms) {
     forgotten_lsn_ = std::max(forgotten_lsn_, group.lsn);
     return true;
   });
+  TrimSent();
+  std::erase_if(under_way_, [](const auto& one) { return one.second.use_count() == 1; });
+}
+
+// However many are sending: what is too much is read again at need.
+void Engine::TrimSent() {
+  sent_ids_ = 0;
+  for (const auto& [id, user] : users_) sent_ids_ += user->sent ? user->sent->size() : 0;
+  for (auto it = users_.begin(); it != users_.end() && sent_ids_ > options_.sent_ids_max; ++it) {
+    User& user = *it->second;
+    if (!user.sent || user.pins > 0 || !user.parked.empty() || !user.on_loaded.empty()) continue;
+    sent_ids_ -= user.sent->size();
+    user.sent.reset();
+    user.loaded &= static_cast<Parts>(~kSent);
+  }
 }
 
 // Who is only connected shouldn't cost much, and who only receives not what senders do.

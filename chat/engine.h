@@ -19,6 +19,8 @@
 #ifndef PARLEY_CHAT_ENGINE_H_
 #define PARLEY_CHAT_ENGINE_H_
 
+#include <atomic>
+#include <deque>
 #include <list>
 #include <map>
 #include <memory>
@@ -44,16 +46,20 @@
 namespace parley {
 
 struct EngineOptions {
-  size_t max_body = 65536;           // bytes of a message's body
-  uint64_t window = 500;             // unacknowledged messages to a device that acknowledges
-  double user_rate = 1000;           // messages a second for one user, 0: none
-  double user_burst_s = 10;          // how many seconds of its rate a user may send at once
-  size_t cache_bytes = 64 << 20;     // recent messages of all users, and of their `recent`
-  size_t user_cache_messages = 128;  // … of one user
-  size_t parked_max = 1000;          // commands of one sender that wait for a read
-  size_t sync_waiting_max = 8;       // long-polling syncs of one user
-  int64_t user_idle_ms = 60'000;     // a user without a device is forgotten after this; of one with
-                                     // a device, what it doesn't use
+  size_t max_body = 65536;             // bytes of a message's body
+  uint64_t window = 500;               // unacknowledged messages to a device that acknowledges
+  double user_rate = 1000;             // messages a second for one user, 0: none
+  double user_burst_s = 10;            // how many seconds of its rate a user may send at once
+  size_t cache_bytes = 64 << 20;       // recent messages of all users, and of their `recent`
+  size_t user_cache_messages = 128;    // … of one user
+  size_t parked_max = 1000;            // commands of one sender that wait for a read
+  size_t parked_bytes_max = 64 << 20;  // of all senders' together
+  size_t sessions_max = 1000;          // connections of one user
+  size_t asks_max = 64;                // requests of one user that have no answer yet
+  size_t sync_waiting_max = 8;         // long-polling syncs of one user
+  size_t sent_ids_max = 500'000;       // of all senders, kept in memory against sending twice
+  int64_t user_idle_ms = 60'000;       // a user without a device is forgotten after this; of one
+                                       // with a device, what it doesn't use
 
   size_t inbox_members_max = 256;      // of a group whose messages are copied to its members
   size_t topic_members_max = 100'000;  // of one whose members subscribe to it
@@ -99,6 +105,12 @@ bool IsVisible(const std::vector<GroupSpan>& spans, Seq gseq);
 Status NoSuchGroup();
 Status Unwritable();
 
+// How much of one user's is under way.
+struct UnderWay {
+  std::atomic<size_t> asks = 0;
+  std::atomic<size_t> receipts = 0;
+};
+
 // Who asks, and how the answer finds back.
 struct Asker {
   SessionId session = 0;
@@ -106,6 +118,7 @@ struct Asker {
   std::string head;  // the answer's first members: `"rid":"1",`
   std::string response_topic;
   std::string correlation;
+  std::shared_ptr<void> counted = {};  // in UnderWay, while there is a copy of this
 };
 
 class Engine {
@@ -133,6 +146,8 @@ class Engine {
   size_t users() const { return users_.size(); }
   size_t sessions() const { return sessions_.size(); }
   size_t cached_bytes() const { return cached_bytes_; }
+  // Message ids in memory, by the last look of once a second.
+  size_t sent_ids() const { return sent_ids_; }
   // Users whose waiting syncs the next Tick looks at.
   size_t syncing() const { return syncing_.size(); }
 
@@ -221,6 +236,7 @@ class Engine {
     GroupId group;
     std::unique_ptr<GroupChange> change;
     std::string payload;
+    size_t parked_bytes = 0;  // what it counts for where it waits
     ContentType content_type = ContentType::kAny;
     bool admitted = false;  // parsed and within its rate
     SendRequest request;
@@ -371,6 +387,7 @@ class Engine {
   void On(Continuation& continuation) { continuation(*this); }
   void Route(Session& session, const UserId& actor, std::string_view topic, Published& published,
              std::string head);
+  void Enter(Session& session);
   User& UserOf(const UserId& id);
   Session* FindSession(SessionId id);
   // kOk: loaded. Otherwise `then` is called once it is, or with why it can't be.
@@ -396,11 +413,13 @@ class Engine {
   void DropCache(User& user);
   void DropRecent(User& user);
   void DropUnused(User& user, int64_t now_ms);
+  void TrimSent();
   void RecordKeys();
 
   // engine_send.cc
   void Send(Sending sending);
   void Drain(User& sender);
+  void PopParked(User& sender);
   bool TrySend(User& sender, Sending& sending);
   bool SentBefore(User& sender, const Sending& sending);
   bool RefuseSending(const Sending& sending, const Status& status, int64_t retry_after_ms = 0);
@@ -435,6 +454,8 @@ class Engine {
   void Receipt(Session& session, User& user, const Asker& asker, std::string_view payload);
   void TakeReceipt(Session* device, User& user, const Asker& asker, Seq delivered, Seq read);
   void Confirm(Session& device, Seq delivered);
+  void ForgetOldCursors(User& user);
+  void DropCursors(User& user, const std::vector<DeviceCursor>& cursors, size_t count);
   void RefuseReceipt(Session& device, const Status& why);
   void AdvanceMarks(User& user);
   void MarkRange(User& user, Seq delivered, Seq read, const std::vector<CachedEntry>& entries);
@@ -576,6 +597,7 @@ class Engine {
   // engine_ask.cc
   struct Method;
   static const Method kMethods[];
+  bool Count(Asker* asker, std::atomic<size_t> UnderWay::*what, size_t max);
   void Ask(const Asker& asker, std::string_view method, std::string_view payload);
   void AskSync(const Asker& asker, const nlohmann::json& request);
   void AskHistory(const Asker& asker, const nlohmann::json& request);
@@ -611,6 +633,9 @@ class Engine {
   size_t presence_loads_ = 0;        // reads for it under way
   std::unordered_map<UserId, PasswordTries> password_tries_;
   std::unordered_map<UserId, TokenBucket> typists_;
+  std::unordered_map<UserId, std::shared_ptr<UnderWay>> under_way_;
+  size_t parked_bytes_ = 0;
+  size_t sent_ids_ = 0;
   std::list<User*> cache_uses_;  // those with a cache, latest used first
   size_t cached_bytes_ = 0;
   std::vector<User*> syncing_;  // those that had waiting syncs since the last Tick

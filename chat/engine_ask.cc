@@ -194,6 +194,17 @@ std::map<std::string, std::vector<std::string>> Engine::Methods() {
   return methods;
 }
 
+// False where `max` of its user's are under way. A sync that waits no longer is: it has a limit of
+// its own.
+bool Engine::Count(Asker* asker, std::atomic<size_t> UnderWay::*what, size_t max) {
+  auto& slot = under_way_[asker->user];
+  if (!slot) slot = std::make_shared<UnderWay>();
+  if ((*slot).*what >= max) return false;
+  ++((*slot).*what);
+  asker->counted = std::shared_ptr<void>(nullptr, [slot, what](void*) { --((*slot).*what); });
+  return true;
+}
+
 void Engine::Ask(const Asker& asker, std::string_view method, std::string_view payload) {
   Asker named = asker;
   auto request = ParseObject(payload);
@@ -210,6 +221,9 @@ void Engine::Ask(const Asker& asker, std::string_view method, std::string_view p
     return Refuse(named, {Code::kBadRequest, "there is no method '" + std::string(method) + "'"});
   }
   if (Status status = OnlyKnown(*request, row->members); !status.ok()) return Refuse(named, status);
+  if (!Count(&named, &UnderWay::asks, options_.asks_max)) {
+    return Refuse(named, {Code::kBusy, "too many of your requests have no answer yet; try again"});
+  }
   if (request->contains("group") && roster_ == nullptr) return Refuse(named, NoSuchGroup());
   User& user = UserOf(asker.user);
   auto go = [this, named, row, request = std::move(*request)](const Status& status) {
@@ -236,8 +250,10 @@ void Engine::AskSync(const Asker& asker, const json& request) {
   if (user.waiting_syncs.size() >= options_.sync_waiting_max) {
     return Refuse(asker, {Code::kBusy, "too many syncs of this user are waiting"});
   }
+  Asker waits = asker;
+  waits.counted.reset();
   user.waiting_syncs.push_back(
-      {asker, Seq(after), limit, now_ms_ + static_cast<int64_t>(wait_s) * 1000});
+      {std::move(waits), Seq(after), limit, now_ms_ + static_cast<int64_t>(wait_s) * 1000});
   if (!user.syncing) syncing_.push_back(&user);
   user.syncing = true;
 }

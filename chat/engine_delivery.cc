@@ -169,6 +169,9 @@ void Engine::ReadFor(Session& session) {
 void Engine::Receipt(Session& session, User& user, const Asker& asker, std::string_view payload) {
   Asker named = asker;
   named.head += "\"topic\":\"receipt/" + user.id.str() + "\",";
+  if (!Count(&named, &UnderWay::receipts, options_.parked_max)) {
+    return Refuse(named, {Code::kBusy, "too many of your receipts are waiting; try again"});
+  }
   auto receipt = ParseObject(payload);
   if (!receipt) return Refuse(named, receipt.error());
   if (receipt->contains("group")) return GroupReceipt(user, named, *receipt);
@@ -228,7 +231,8 @@ void Engine::RefuseReceipt(Session& device, const Status& why) {
 }
 
 void Engine::Confirm(Session& device, Seq delivered) {
-  if (!device.cursor || delivered > *device.cursor) {
+  bool first = !device.cursor;
+  if (first || delivered > *device.cursor) {
     device.cursor = delivered;
     Transaction& change = Change();
     change.records.emplace_back(
@@ -237,7 +241,42 @@ void Engine::Confirm(Session& device, Seq delivered) {
   }
   device.acked = std::max(device.acked, delivered);
   device.sent = std::max(device.sent, delivered);
+  if (first) ForgetOldCursors(*device.user);
   Pump(device);
+}
+
+// A device has confirmed for the first time. Of more than kDevicesMax those that confirmed longest
+// ago lose their place, as they are no longer listed: they start live when they come back.
+void Engine::ForgetOldCursors(User& user) {
+  auto failed = [](Engine&, const Status&) {};  // the next one tries again
+  auto job = [it = &user, id = user.id](const MessageStore& store) -> Continuation {
+    auto cursors = store.ReadDevices(id);
+    if (!cursors || cursors->size() <= kDevicesMax) return [](Engine&) {};
+    std::sort(cursors->begin(), cursors->end(),
+              [](const DeviceCursor& a, const DeviceCursor& b) { return a.ts_ms < b.ts_ms; });
+    return [it, oldest = std::move(*cursors)](Engine& engine) {
+      engine.DropCursors(*it, oldest, oldest.size() - kDevicesMax);
+    };
+  };
+  Read(user, std::move(job), failed);
+}
+
+// The first `count` of those that aren't here.
+void Engine::DropCursors(User& user, const std::vector<DeviceCursor>& cursors, size_t count) {
+  if (!log_->journal_ok() || !log_->store_ok(user.id.str())) return;
+  auto here = [&](const DeviceCursor& cursor) {
+    return std::any_of(user.sessions.begin(), user.sessions.end(),
+                       [&](const Session* session) { return session->device == cursor.device; });
+  };
+  std::vector<Record> gone;
+  for (const DeviceCursor& cursor : cursors) {
+    if (gone.size() == count) break;
+    if (!here(cursor)) gone.emplace_back(DeviceGoneRecord{user.id, cursor.device});
+  }
+  if (gone.empty()) return;
+  Transaction& change = Change();
+  change.records = std::move(gone);
+  user.lsn = change.lsn;
 }
 
 // Moves the user's marks to what is wanted and tells the senders of what lies between.

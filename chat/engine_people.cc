@@ -346,6 +346,9 @@ void Engine::AskRemoveDevice(const Asker& asker, const json& request) {
   if (Status status = ReadText(request, "device", &name); !status.ok()) {
     return Refuse(asker, status);
   }
+  if (name.size() > kTokenDeviceBytesMax) {
+    return Refuse(asker, {Code::kBadRequest, "no device has so long a name"});
+  }
   User& user = UserOf(asker.user);
   DeviceId device{name};
   bool here = std::any_of(user.sessions.begin(), user.sessions.end(),

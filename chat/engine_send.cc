@@ -41,19 +41,32 @@ std::string Engine::TopicOf(const Sending& sending) {
 
 void Engine::Send(Sending sending) {
   User& sender = UserOf(sending.asker.user);
+  if (parked_bytes_ >= options_.parked_bytes_max) {
+    RefuseSending(sending, {Code::kBusy, "too many messages are waiting; try again"});
+    return;
+  }
+  // What TrySend leaves waiting for a read has to be parked: that comes back to it.
   if (sender.parked.empty() && TrySend(sender, sending)) return;
   if (sender.parked.size() >= options_.parked_max) {
     RefuseSending(sending, {Code::kBusy, "too many of your messages are waiting; try again"});
     return;
   }
+  sending.parked_bytes = sending.payload.size() + sending.request.body.size() +
+                         sending.asker.correlation.size() + sending.asker.response_topic.size();
+  parked_bytes_ += sending.parked_bytes;
   sender.parked.push_back(std::move(sending));
   Drain(sender);
+}
+
+void Engine::PopParked(User& sender) {
+  parked_bytes_ -= sender.parked.front().parked_bytes;
+  sender.parked.pop_front();
 }
 
 void Engine::Drain(User& sender) {
   while (!sender.parked.empty() && !sender.parked_waits) {
     if (!TrySend(sender, sender.parked.front())) return;
-    sender.parked.pop_front();
+    PopParked(sender);
   }
 }
 
@@ -62,7 +75,7 @@ void Engine::Unpark(User& sender, const Status& status) {
   sender.parked_waits = false;
   if (!status.ok() && !sender.parked.empty()) {
     RefuseSending(sender.parked.front(), status);
-    sender.parked.pop_front();
+    PopParked(sender);
   }
   Drain(sender);
 }

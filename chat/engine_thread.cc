@@ -12,6 +12,11 @@ constexpr size_t kTurnCommandsMax = 512;
 constexpr size_t kWakeCommands = 32;  // that many don't wait for the broker's loop to turn
 constexpr size_t kLinesMax = 1000;
 
+size_t BytesOf(const Command& command) {
+  const auto* published = std::get_if<Published>(&command);
+  return published != nullptr ? BytesOf(*published) : 0;
+}
+
 }  // namespace
 
 EngineThread::EngineThread(const Options& options, Env* env, Accounts* accounts, Roster* roster,
@@ -49,14 +54,20 @@ void EngineThread::Stop() {
 
 bool EngineThread::Post(Command command) {
   std::unique_lock lock(mutex_);
-  if (queue_.size() >= options_.queue_max) {
+  if (queue_.size() >= options_.queue_max || queue_bytes_ >= options_.queue_bytes_max) {
     figures_.refused_busy.fetch_add(1, std::memory_order_relaxed);
     return false;
   }
-  queue_.push_back(std::move(command));
-  figures_.queued.store(queue_.size(), std::memory_order_relaxed);
+  Push(std::move(command));
   if (queue_.size() >= kWakeCommands) Notify(std::move(lock));
   return true;
+}
+
+// mutex_ is held.
+void EngineThread::Push(Command command) {
+  queue_bytes_ += BytesOf(command);
+  queue_.push_back(std::move(command));
+  figures_.queued.store(queue_.size(), std::memory_order_relaxed);
 }
 
 void EngineThread::WakeUp() {
@@ -73,13 +84,14 @@ void EngineThread::Notify(std::unique_lock<std::mutex> lock) {
 
 void EngineThread::PostAlways(Command command) {
   std::unique_lock lock(mutex_);
-  queue_.push_back(std::move(command));
+  Push(std::move(command));
   Notify(std::move(lock));
 }
 
 bool EngineThread::Overloaded() const {
   return log_->backlog_bytes() > options_.backlog_bytes_max ||
-         release_->size() > options_.effects_max;
+         release_->size() > options_.effects_max ||
+         release_->bytes() > options_.effects_bytes_max || readers_->queued() > options_.queue_max;
 }
 
 void EngineThread::Run() {
@@ -103,6 +115,7 @@ void EngineThread::Run() {
                     std::make_move_iterator(end));
         queue_.erase(queue_.begin(), end);
       }
+      for (const Command& command : turn) queue_bytes_ -= BytesOf(command);
       figures_.queued.store(queue_.size(), std::memory_order_relaxed);
     }
     for (Command& command : turn) engine_->Handle(std::move(command));

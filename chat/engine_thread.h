@@ -28,11 +28,15 @@ struct EngineFigures {
 
 class EngineThread : public Log::Listener {
  public:
+  static constexpr size_t kOverrun = 10;  // times queue_max
+
   struct Options {
     EngineOptions engine;
     size_t queue_max = 10'000;            // commands that wait for the engine
+    size_t queue_bytes_max = 64 << 20;    // … their bytes
     size_t backlog_bytes_max = 64 << 20;  // bytes that wait for the journal
     size_t effects_max = 100'000;         // publishes that wait for the broker's thread
+    size_t effects_bytes_max = 64 << 20;  // … their bytes
     int readers = 2;
   };
 
@@ -50,6 +54,8 @@ class EngineThread : public Log::Listener {
   void WakeUp();
   // For what must not be lost: sessions coming and going.
   void PostAlways(Command command);
+  // True where even that has become too much: nobody may come, or subscribe, for the moment.
+  bool overrun() const { return figures_.queued > kOverrun * options_.queue_max; }
 
   const EngineFigures& figures() const { return figures_; }
 
@@ -63,6 +69,7 @@ class EngineThread : public Log::Listener {
 
  private:
   void Run();
+  void Push(Command command);
   void Notify(std::unique_lock<std::mutex> lock);
   bool Overloaded() const;
 
@@ -78,6 +85,7 @@ class EngineThread : public Log::Listener {
   std::mutex mutex_;
   std::condition_variable ready_;
   std::deque<Command> queue_;
+  size_t queue_bytes_ = 0;
   bool waiting_ = false;
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> journal_failed_ = false;  // the engine has yet to hear of it

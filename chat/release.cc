@@ -4,10 +4,29 @@
 #include <iterator>
 
 namespace parley {
+namespace {
+
+template <class Iterator>
+size_t BytesOf(Iterator begin, Iterator end) {
+  size_t bytes = 0;
+  for (auto effect = begin; effect != end; ++effect) {
+    bytes += effect->payload.size() + (effect->rest ? effect->rest->size() : 0) +
+             effect->response_topic.size() + effect->correlation.size();
+  }
+  return bytes;
+}
+
+size_t BytesOf(const std::vector<Effect>& effects) {
+  return BytesOf(effects.begin(), effects.end());
+}
+
+}  // namespace
 
 void Release::Hold(Lsn after, std::vector<Effect> effects) {
   if (effects.empty()) return;
+  size_t bytes = BytesOf(effects);
   std::unique_lock lock(mutex_);
+  bytes_ += bytes;
   held_count_ += effects.size();
   held_.push_back({after, std::move(effects)});
   ReleaseReady(std::move(lock));
@@ -15,7 +34,9 @@ void Release::Hold(Lsn after, std::vector<Effect> effects) {
 
 void Release::Pass(std::vector<Effect> effects) {
   if (effects.empty()) return;
+  size_t bytes = BytesOf(effects);
   std::unique_lock lock(mutex_);
+  bytes_ += bytes;
   bool was_empty = ready_.empty();
   MakeReady(&effects);
   lock.unlock();
@@ -57,6 +78,7 @@ std::vector<Effect> Release::TakeBack(Lsn first) {
   while (!held_.empty() && held_.back().after >= first) {
     auto& effects = held_.back().effects;
     held_count_ -= effects.size();
+    bytes_ -= BytesOf(effects);
     taken.insert(taken.begin(), std::make_move_iterator(effects.begin()),
                  std::make_move_iterator(effects.end()));
     held_.pop_back();
@@ -70,9 +92,15 @@ bool Release::Take(size_t max, std::vector<Effect>* out) {
   for (size_t publishes = 0; publishes < max && end != ready_.end(); ++end) {
     publishes += end->fanout ? end->end - end->first : 1;
   }
+  bytes_ -= BytesOf(ready_.begin(), end);
   out->insert(out->end(), std::make_move_iterator(ready_.begin()), std::make_move_iterator(end));
   ready_.erase(ready_.begin(), end);
   return !ready_.empty();
+}
+
+size_t Release::bytes() const {
+  std::lock_guard lock(mutex_);
+  return bytes_;
 }
 
 size_t Release::size() const {

@@ -35,6 +35,8 @@ class Release {
   bool Take(size_t max, std::vector<Effect>* out);
   // Effects held or released and not yet taken.
   size_t size() const;
+  // … their bytes. What is shared counts for each.
+  size_t bytes() const;
 
  private:
   struct Turn {
@@ -50,6 +52,7 @@ class Release {
   std::deque<Turn> held_;
   std::deque<Effect> ready_;
   size_t held_count_ = 0;
+  size_t bytes_ = 0;  // held and ready
 };
 
 }  // namespace parley

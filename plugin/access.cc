@@ -7,6 +7,10 @@
 namespace parley {
 namespace {
 
+Status TooLong(std::string_view what, size_t max) {
+  return {Code::kTooLarge, std::string(what) + " is longer than " + std::to_string(max) + " bytes"};
+}
+
 Status Denied(std::string message) { return {Code::kDenied, std::move(message)}; }
 
 bool HasWildcard(std::string_view topic) { return topic.find_first_of("+#") != topic.npos; }
@@ -43,6 +47,7 @@ constexpr struct Addressed {
 }  // namespace
 
 Status CheckClientId(std::string_view client_id, const UserId& user) {
+  if (client_id.size() > kClientIdBytesMax) return TooLong("a client id", kClientIdBytesMax);
   if (client_id.find_first_of("+#/") != client_id.npos) {
     return Denied("a client id holds no +, # or /");
   }
@@ -54,6 +59,7 @@ Status CheckClientId(std::string_view client_id, const UserId& user) {
 }
 
 Result<PublishKind> MayPublish(const Who& who, std::string_view topic) {
+  if (topic.size() > kTopicBytesMax) return Error(TooLong("the topic", kTopicBytesMax));
   for (const Addressed& row : kAddressed) {
     std::string_view to = After(topic, row.prefix);
     if (to.data() == nullptr) continue;
@@ -79,6 +85,7 @@ Result<PublishKind> MayPublish(const Who& who, std::string_view topic) {
 }
 
 Result<Subscription> MaySubscribe(const Who& who, std::string_view filter) {
+  if (filter.size() > kTopicBytesMax) return Error(TooLong("the filter", kTopicBytesMax));
   if (std::string_view device = After(filter, "answer/"); device.data() != nullptr) {
     if (device == who.device.str() || device == who.device.str() + "/#") {
       return Subscription{.channel = Channel::kAnswer};
@@ -109,8 +116,8 @@ std::string_view PresenceOf(std::string_view topic) { return After(topic, "prese
 
 bool MayAnswerTo(const Who& who, std::string_view topic) {
   std::string_view rest = After(topic, "answer/");
-  if (rest.data() == nullptr || HasWildcard(rest) || !rest.starts_with(who.device.str()))
-    return false;
+  if (rest.data() == nullptr || HasWildcard(rest) || topic.size() > kTopicBytesMax) return false;
+  if (!rest.starts_with(who.device.str())) return false;
   rest.remove_prefix(who.device.str().size());
   return rest.empty() || rest.starts_with('/');
 }

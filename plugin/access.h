@@ -15,6 +15,9 @@
 
 namespace parley {
 
+inline constexpr size_t kClientIdBytesMax = 256;
+inline constexpr size_t kTopicBytesMax = 512;  // all that there are fit in
+
 struct Who {
   UserId user;
   DeviceId device;

@@ -2,6 +2,7 @@
 // refused here.
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "chat/control.h"
 #include "plugin/host.h"
@@ -16,6 +17,8 @@ constexpr size_t kHeldBytesMax = 256 << 10;
 // client says, which may be 1.
 constexpr uint16_t kDroppedMax = 10;
 constexpr uint16_t kDroppedMaxV5 = 1;
+
+constexpr size_t kCorrelationBytesMax = 1024;
 
 constexpr int kProtocolMqtt5 = 5;
 
@@ -58,6 +61,8 @@ int Host::OnBasicAuth(mosquitto_evt_basic_auth* event) {
   std::string why;
   if (user.empty()) {
     why = "anonymous";
+  } else if (engine_->overrun()) {
+    why = LoginRefusalName(LoginRefusal::kBusy);
   } else if (ClientIdAllowed(client_id, UserId(user), &why)) {
     // A login that may still turn out wrong must not end somebody's session.
     bool may_pend = !sessions_.Connected(client_id);
@@ -270,6 +275,7 @@ int Host::AclSubscribe(Session& session, const mosquitto_evt_acl_check& event) {
 
 Status Host::Subscribe(Session& session, const Subscription& to, int8_t qos) {
   if (to.admin) return {};
+  if (engine_->overrun()) return Busy();
   if (to.channel != Channel::kGroup) {
     session.to.qos[static_cast<size_t>(to.channel)] = qos;
     engine_->PostAlways(Subscribed{session.id, to.channel});
@@ -291,7 +297,8 @@ int Host::AclUnsubscribe(Session& session, std::string_view topic) {
   if (subscription->channel == Channel::kGroup) {
     if (!session.to.RemoveGroup(subscription->group)) return MOSQ_ERR_SUCCESS;
   } else {
-    session.to.qos[static_cast<size_t>(subscription->channel)] = kNotSubscribed;
+    int8_t& qos = session.to.qos[static_cast<size_t>(subscription->channel)];
+    if (std::exchange(qos, kNotSubscribed) == kNotSubscribed) return MOSQ_ERR_SUCCESS;
   }
   engine_->PostAlways(Unsubscribed{session.id, subscription->channel, subscription->group});
   return MOSQ_ERR_SUCCESS;
@@ -351,6 +358,10 @@ Status Host::ReadProperties(const Session& session, const mosquitto_property* pr
   if (!published->response_topic.empty() && !MayAnswerTo(session.who, published->response_topic)) {
     return {Code::kDenied, "the response topic must be answer/<client-id> or below it"};
   }
+  if (published->correlation.size() > kCorrelationBytesMax) {
+    return {Code::kTooLarge,
+            "correlation data takes " + std::to_string(kCorrelationBytesMax) + " bytes"};
+  }
   return {};
 }
 
@@ -359,7 +370,7 @@ void Host::Pass(Session& session, Command command) {
   std::string topic = published.topic;
   if (session.held) {
     Held& held = *session.held;
-    held.bytes += published.payload.size();
+    held.bytes += BytesOf(published);
     if (held.commands.size() >= kHeldCommandsMax || held.bytes > kHeldBytesMax) {
       return RefuseBusy(session, topic);
     }

@@ -88,12 +88,18 @@ const std::vector<Row>& Rows() {
       {{"queue_max", "10000", "commands"},
        ToNumber(
            1, 10'000'000, [](Options & o) -> auto& { return o.engine.queue_max; })},
+      {{"queue_bytes_max", "67108864", "bytes"},
+       ToNumber(
+           1 << 20, kAny, [](Options & o) -> auto& { return o.engine.queue_bytes_max; })},
       {{"backlog_bytes_max", "67108864", "bytes"},
        ToNumber(
            1 << 20, kAny, [](Options & o) -> auto& { return o.engine.backlog_bytes_max; })},
       {{"effects_max", "100000", "publishes"},
        ToNumber(
            1000, kAny, [](Options & o) -> auto& { return o.engine.effects_max; })},
+      {{"effects_bytes_max", "67108864", "bytes"},
+       ToNumber(
+           1 << 20, kAny, [](Options & o) -> auto& { return o.engine.effects_bytes_max; })},
       {{"window", "500", "messages"},
        ToNumber(
            1, 100'000, [](Options & o) -> auto& { return o.engine.engine.window; })},
@@ -103,6 +109,15 @@ const std::vector<Row>& Rows() {
       {{"parked_max", "1000", "messages of one sender that wait for a read"},
        ToNumber(
            1, 1'000'000, [](Options & o) -> auto& { return o.engine.engine.parked_max; })},
+      {{"parked_bytes_max", "67108864", "bytes, of all senders"},
+       ToNumber(
+           1 << 20, kAny, [](Options & o) -> auto& { return o.engine.engine.parked_bytes_max; })},
+      {{"user_sessions_max", "1000", "connections of one user"},
+       ToNumber(
+           1, 1'000'000, [](Options & o) -> auto& { return o.engine.engine.sessions_max; })},
+      {{"asks_max", "64", "requests of one user that have no answer yet"},
+       ToNumber(
+           1, 10'000, [](Options & o) -> auto& { return o.engine.engine.asks_max; })},
       {{"sync_waiting_max", "8", "waiting syncs of one user"},
        ToNumber(
            1, 10'000, [](Options & o) -> auto& { return o.engine.engine.sync_waiting_max; })},
@@ -139,6 +154,9 @@ const std::vector<Row>& Rows() {
       {{"store_cache_bytes", "67108864", "bytes"},
        ToNumber(
            1 << 20, kAny, [](Options & o) -> auto& { return o.log.store_cache_bytes; })},
+      {{"sent_ids_max", "500000", "message ids of all senders in memory"},
+       ToNumber(
+           1024, kAny, [](Options & o) -> auto& { return o.engine.engine.sent_ids_max; })},
       {{"user_idle_ms", "60000", "ms"},
        ToNumber(
            0, 86'400'000, [](Options & o) -> auto& { return o.engine.engine.user_idle_ms; })},

@@ -1,5 +1,7 @@
 // TICK: what is ready goes out. Nothing here waits; one tick is bounded and wakes itself for the
 // rest, so that reading is not starved.
+#include <unistd.h>
+
 #include <cstring>
 
 #include "plugin/host.h"
@@ -7,8 +9,11 @@
 namespace parley {
 namespace {
 
-constexpr size_t kHeldEffectsMax = 1000;  // for a session whose password is being verified
-constexpr int kAnswerQos = 1;             // where the device subscribed to no answers itself
+// For a session whose password is being verified.
+constexpr size_t kHeldEffectsMax = 1000;
+constexpr size_t kHeldEffectBytesMax = 4 << 20;
+
+constexpr int kAnswerQos = 1;  // where the device subscribed to no answers itself
 
 // Takes a payload of that size that the broker will own.
 char* NewPayload(size_t bytes) { return static_cast<char*>(mosquitto_malloc(bytes)); }
@@ -87,8 +92,12 @@ void Host::DeliverEffects() {
 
 // Nothing leaves before the password is verified. One for whom too much waits comes again.
 void Host::Hold(Session& session, Effect effect) {
-  session.held->effects.push_back(std::move(effect));
-  if (session.held->effects.size() != kHeldEffectsMax) return;
+  Held& held = *session.held;
+  held.effect_bytes += effect.payload.size() + (effect.rest ? effect.rest->size() : 0);
+  held.effects.push_back(std::move(effect));
+  if (held.effects.size() < kHeldEffectsMax && held.effect_bytes < kHeldEffectBytesMax) return;
+  held.effects.clear();
+  held.effect_bytes = 0;
   std::string client_id = session.who.device.str();
   mosquitto_kick_client_by_clientid(client_id.c_str(), false);
 }
@@ -184,9 +193,12 @@ void Host::PublishTo(const Session& session, const std::string& topic, void* pay
 }
 
 void Host::RefuseTopic(const Session& session, std::string_view topic, const Status& status) {
-  std::string head = "\"topic\":";
-  AppendJsonString(topic, &head);
-  head += ',';
+  std::string head;
+  if (topic.size() <= kTopicBytesMax) {
+    head = "\"topic\":";
+    AppendJsonString(topic, &head);
+    head += ',';
+  }
   int8_t qos = session.to.qos[static_cast<size_t>(Channel::kAnswer)];
   PublishText(session, ChannelTopic(Channel::kAnswer, session.who), ErrorAnswer(head, status),
               qos == kNotSubscribed ? kAnswerQos : qos);
@@ -195,7 +207,7 @@ void Host::RefuseTopic(const Session& session, std::string_view topic, const Sta
 void Host::FirstTick() {
   ticked_ = true;
   auto listeners = FindListeners();
-  std::string text;
+  std::string text = "# " + std::to_string(getpid()) + "\n";
   for (const std::string& listener : listeners) text += listener + "\n";
   // Here, where the broker's loop runs and before anybody can wait for it: once, a few hundred µs.
   std::string run = options_.data_dir + "/run";

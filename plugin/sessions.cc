@@ -94,7 +94,7 @@ Session& Sessions::Add(const mosquitto* client, Who who, bool resume, int64_t no
              known->second.until_s > now_s) {
     session.to = std::move(known->second.to);
   }
-  if (known != remembered_.end()) remembered_.erase(known);
+  if (known != remembered_.end()) Forget(known);
   if (before != by_device_.end()) by_device_.erase(before);
   Session& added = by_client_[client];
   added = std::move(session);
@@ -114,8 +114,7 @@ SessionId Sessions::Remove(const mosquitto* client, int64_t now_s) {
   if (device != by_device_.end() && device->second == &session) {
     by_device_.erase(device);
     if (session.lasting && session.to.Any() && !session.held) {
-      remembered_[session.who.device.str()] = {session.who.user, std::move(session.to),
-                                               now_s + expiry_s_};
+      Remember(session, now_s);
     }
   }
   if (!session.held) {
@@ -126,8 +125,25 @@ SessionId Sessions::Remove(const mosquitto* client, int64_t now_s) {
   return id;
 }
 
+void Sessions::Remember(Session& session, int64_t now_s) {
+  const std::string& device = session.who.device.str();
+  auto& devices = remembered_of_[session.who.user];
+  if (devices.size() >= kRememberedMax) Forget(remembered_.find(devices.front()));
+  remembered_of_[session.who.user].push_back(device);
+  remembered_[device] = {session.who.user, std::move(session.to), now_s + expiry_s_};
+}
+
+Sessions::RememberedMap::iterator Sessions::Forget(RememberedMap::iterator which) {
+  auto of = remembered_of_.find(which->second.user);
+  std::erase(of->second, which->first);
+  if (of->second.empty()) remembered_of_.erase(of);
+  return remembered_.erase(which);
+}
+
 void Sessions::Expire(int64_t now_s) {
-  std::erase_if(remembered_, [&](const auto& entry) { return entry.second.until_s <= now_s; });
+  for (auto it = remembered_.begin(); it != remembered_.end();) {
+    it = it->second.until_s <= now_s ? Forget(it) : std::next(it);
+  }
 }
 
 }  // namespace parley

@@ -6,7 +6,8 @@
 // unknown pointer is nobody.
 //
 // A device whose broker session outlives its connection doesn't subscribe again when it returns:
-// its subscriptions are remembered here for session_expiry_s, by client id and user.
+// its subscriptions are remembered here for session_expiry_s, by client id and user; of one user at
+// most kRememberedMax, those that left last.
 //
 // Broker thread only.
 #ifndef PARLEY_PLUGIN_SESSIONS_H_
@@ -14,6 +15,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -33,6 +35,7 @@ inline constexpr int8_t kNotSubscribed = -1;
 using ChannelQos = std::array<int8_t, kChannels>;  // by Channel, but for kGroup
 
 inline constexpr size_t kGroupSubscriptionsMax = 1000;  // of one session
+inline constexpr size_t kRememberedMax = 1000;
 
 struct GroupQos {
   GroupId group;
@@ -58,6 +61,7 @@ struct Held {
   std::vector<Command> commands;
   size_t bytes = 0;  // of the commands
   std::vector<Effect> effects;
+  size_t effect_bytes = 0;
 };
 
 struct Session {
@@ -94,6 +98,7 @@ class Sessions {
   SessionId Remove(const mosquitto* client, int64_t now_s);
 
   size_t size() const { return by_client_.size(); }
+  size_t remembered() const { return remembered_.size(); }
   template <class F>
   void ForEach(F f) {
     for (auto& [client, session] : by_client_) f(session);
@@ -107,6 +112,10 @@ class Sessions {
     Subscriptions to;
     int64_t until_s = 0;
   };
+  using RememberedMap = std::unordered_map<std::string, Remembered>;
+
+  void Remember(Session& session, int64_t now_s);
+  RememberedMap::iterator Forget(RememberedMap::iterator which);
 
   const int64_t expiry_s_;
   SessionId last_id_ = 0;
@@ -115,7 +124,8 @@ class Sessions {
   std::unordered_map<const mosquitto*, Session> by_client_;
   std::unordered_map<SessionId, Session*> by_id_;
   std::unordered_map<std::string_view, Session*> by_device_;  // the newest; keys live in sessions
-  std::unordered_map<std::string, Remembered> remembered_;
+  RememberedMap remembered_;
+  std::unordered_map<UserId, std::deque<std::string>> remembered_of_;  // a user's, oldest first
 };
 
 }  // namespace parley

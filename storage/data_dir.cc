@@ -103,9 +103,16 @@ std::string DatabasePath(const std::string& data_dir) { return data_dir + "/dire
 std::string SecretPath(const std::string& data_dir) { return data_dir + "/secret"; }
 std::string ListenersPath(const std::string& data_dir) { return data_dir + "/run/listeners"; }
 
+pid_t LastHolder(const std::string& data_dir) {
+  std::ifstream lock(LockPath(data_dir));
+  pid_t pid = 0;
+  lock >> pid;
+  return lock ? pid : 0;
+}
+
 Result<DataDirLock> DataDirLock::Take(const std::string& data_dir) {
   std::string path = LockPath(data_dir);
-  DataDirLock lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  DataDirLock lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (lock.fd_ < 0) return Error(ErrnoStatus(path, "open"));
   if (flock(lock.fd_, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return Error(ErrnoStatus(path, "flock"));

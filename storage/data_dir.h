@@ -7,11 +7,14 @@
 //   run/          what the running broker tells parleyctl: run/listeners
 //   and what the durable log makes for itself: journal/, shards, store-N/, deadletter/ (log.h)
 //
-// Files are made with the rights of the process. A tool that root runs on the broker's directory
-// first becomes the owner of the directory (BecomeOwnerOf), so that the broker, which is another
-// user, finds no file of root's later: not even SQLite's or LevelDB's.
+// Files are made for their owner alone. LevelDB's are not, but lie in directories that are. A tool
+// that root runs on the broker's directory first becomes the owner of the directory
+// (BecomeOwnerOf), so that the broker, which is another user, finds no file of root's later: not
+// even SQLite's or LevelDB's.
 #ifndef PARLEY_STORAGE_DATA_DIR_H_
 #define PARLEY_STORAGE_DATA_DIR_H_
+
+#include <sys/types.h>
 
 #include <optional>
 #include <string>
@@ -41,6 +44,9 @@ class DataDirLock {
   explicit DataDirLock(int fd) : fd_(fd) {}
   int fd_;
 };
+
+// The process that took the LOCK last, as it wrote there; 0: nobody did.
+pid_t LastHolder(const std::string& data_dir);
 
 // Makes the directory (mode 0700) and its parents where they are missing. Root's new or still
 // root-owned directory is given to `broker_user` where there is such a user who can reach it, since

@@ -16,8 +16,10 @@
 namespace parley {
 namespace {
 
-constexpr mode_t kFileMode = 0640;
-constexpr mode_t kDirMode = 0750;
+// What people write to each other is nobody else's on this machine, whoever may look into the data
+// directory.
+constexpr mode_t kFileMode = 0600;
+constexpr mode_t kDirMode = 0700;
 
 Status Failure(const char* call, const std::string& path, int error) {
   const Code code = error == ENOENT ? Code::kNotFound : Code::kIoError;

@@ -1,12 +1,16 @@
 // parleyctl as people and scripts call it, on directories that no broker has open; with a broker it
 // is tested in tests/e2e/control_test.cc.
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <pty.h>
 #include <pwd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -269,10 +273,48 @@ TEST_CASE("a directory that is in use by what can't be reached is exit code 3") 
     CHECK(json::parse(result.out)["code"] == "unavailable");
     CHECK(ctl.Run({"init"}).exit_code == 0);
     // Named, but nobody answers there.
-    ctl.File("data/run/listeners", "127.0.0.1:" + std::to_string(e2e::FreePort()) + "\n");
+    ctl.File("data/run/listeners", "# " + std::to_string(getpid()) +
+                                       "\n127.0.0.1:" + std::to_string(e2e::FreePort()) + "\n");
     CHECK(ctl.Run({"user", "list"}).exit_code == 3);
   }
   CHECK(ctl.Run({"user", "list"}).exit_code == 0);
+}
+
+TEST_CASE("no token goes to who listens where a broker did that is gone") {
+  Ctl ctl;
+  ctl.Done({"init"});
+  auto lock = DataDirLock::Take(ctl.data());  // a tool at work, say
+  REQUIRE(lock);
+  const int stranger = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  REQUIRE(bind(stranger, reinterpret_cast<sockaddr*>(&address), size) == 0);
+  REQUIRE(listen(stranger, 5) == 0);
+  REQUIRE(getsockname(stranger, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+  const std::string there = "127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "\n";
+  std::atomic<int> came = 0;
+  std::jthread hanging_up([&](const std::stop_token& stop) {
+    pollfd somebody{stranger, POLLIN, 0};
+    while (!stop.stop_requested()) {
+      if (poll(&somebody, 1, 20) <= 0) continue;
+      ++came;
+      close(accept(stranger, nullptr, nullptr));
+    }
+  });
+  auto comes_to = [&](const std::string& listeners) {
+    ctl.File("data/run/listeners", listeners);
+    came = 0;
+    CHECK(ctl.Run({"status"}).exit_code == 3);
+    return came > 0;
+  };
+  CHECK_FALSE(comes_to(there));
+  CHECK_FALSE(comes_to("# 1\n" + there));
+  CHECK(comes_to("# " + std::to_string(getpid()) + "\n" + there));
+  hanging_up.request_stop();
+  hanging_up.join();
+  close(stranger);
 }
 
 TEST_CASE("tools at work at the same time wait for each other") {

@@ -90,11 +90,11 @@ class Running {
     REQUIRE(thread_.Post(Message()));
     REQUIRE(log.AwaitAppended(1));
   }
-  static Published Message() {
+  static Published Message(size_t bytes = 1) {
     Published published;
     published.session = 1;
     published.topic = "chat/bob";
-    published.payload = "x";
+    published.payload.assign(bytes, 'x');
     return published;
   }
   // Posts messages until the queue is full.
@@ -153,6 +153,42 @@ TEST_CASE("a full queue refuses what a client can send again, and never who come
   CHECK(running.log.AwaitAppended(51));
 }
 
+TEST_CASE("a queue that has as many bytes as it may is full") {
+  EngineThread::Options options;
+  options.queue_bytes_max = 1000;
+  Running running(options);
+  running.log.Hold(true);
+  REQUIRE(running.thread().Post(Running::Message()));
+  REQUIRE(running.log.AwaitAppended(1));
+  for (char id : {'a', 'b'}) {
+    Published large = Running::Message(240);
+    large.correlation.assign(60, id);
+    large.response_topic.assign(200, 'r');
+    CHECK(running.thread().Post(large));  // 508 bytes with its topic
+  }
+  CHECK_FALSE(running.thread().Post(Running::Message()));
+  running.thread().PostAlways(Disconnected{99});
+  running.log.Hold(false);
+  REQUIRE(running.log.AwaitAppended(3));
+  CHECK(running.thread().Post(Running::Message()));
+}
+
+TEST_CASE("nobody may come once ten times a full queue waits, until it is worked off") {
+  EngineThread::Options options;
+  options.queue_max = 5;
+  Running running(options);
+  running.log.Hold(true);
+  REQUIRE(running.thread().Post(Running::Message()));
+  REQUIRE(running.log.AwaitAppended(1));
+  for (SessionId id = 1; id <= 50; ++id) running.thread().PostAlways(Disconnected{100 + id});
+  CHECK_FALSE(running.thread().overrun());
+  running.thread().PostAlways(Disconnected{200});
+  CHECK(running.thread().overrun());
+  running.log.Hold(false);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (running.thread().overrun()) REQUIRE(std::chrono::steady_clock::now() < deadline);
+}
+
 TEST_CASE("a backlog of the journal's holds the engine back until it is gone") {
   EngineThread::Options options;
   options.queue_max = 10;
@@ -184,6 +220,25 @@ TEST_CASE("publishes that nobody takes hold the engine back until they are taken
   while (running.Fill() > 0) continue;
   const size_t appended = running.log.appended();
   CHECK(running.Take(20).size() >= 20);
+  CHECK(running.log.AwaitAppended(appended + 1));
+}
+
+TEST_CASE("publishes with as many bytes as may wait hold the engine back, too") {
+  EngineThread::Options options;
+  options.queue_max = 10;
+  options.effects_bytes_max = 10'000;
+  Running running(options);
+  running.thread().Committed(Lsn(1'000'000));
+  running.Warm();
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (running.release.bytes() <= 10'000) {
+    running.thread().Post(Running::Message());
+    REQUIRE(std::chrono::steady_clock::now() < deadline);
+  }
+  while (running.Fill() > 0) continue;
+  CHECK(running.release.size() < options.effects_max);
+  const size_t appended = running.log.appended();
+  CHECK_FALSE(running.Take(1).empty());
   CHECK(running.log.AwaitAppended(appended + 1));
 }
 

@@ -151,6 +151,26 @@ TEST_CASE("the size counts what is held and what is not yet taken") {
   CHECK(gate.release.size() == 1);
 }
 
+TEST_CASE("the bytes count what is held and what is not yet taken, and what is shared for each") {
+  Gate gate;
+  std::vector<Effect> effects = Effects({1, 22});
+  effects[0].rest = effects[1].rest = std::make_shared<const std::string>("shared");
+  effects[1].correlation = "abc";
+  effects[1].response_topic = "t";
+  gate.release.Hold(Lsn(1), std::move(effects));
+  gate.release.Hold(Lsn(2), Effects({333}));
+  CHECK(gate.release.bytes() == 1 + 6 + 2 + 6 + 4 + 3);
+  gate.release.Committed(Lsn(1));
+  gate.Take(1);
+  CHECK(gate.release.bytes() == 2 + 6 + 4 + 3);
+  gate.release.TakeBack(Lsn(2));
+  CHECK(gate.release.bytes() == 2 + 6 + 4);
+  gate.release.Pass(Effects({4444}));
+  CHECK(gate.release.bytes() == 2 + 6 + 4 + 4);
+  gate.Take();
+  CHECK(gate.release.bytes() == 0);
+}
+
 // Holder, committer and taker as they run in the broker, each on its thread: all effects come out,
 // in order, none before its commit; and a taker that sleeps until it is woken misses nothing.
 TEST_CASE("three threads neither lose, reorder nor show too early") {

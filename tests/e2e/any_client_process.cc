@@ -39,8 +39,13 @@ LineProcess::LineProcess(const std::vector<std::string>& command) : name_(comman
 
 LineProcess::~LineProcess() {
   Stop();
-  close(in_);
+  CloseInput();
   close(out_);
+}
+
+void LineProcess::CloseInput() {
+  if (in_ >= 0) close(in_);
+  in_ = -1;
 }
 
 void LineProcess::Stop() {

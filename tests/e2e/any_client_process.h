@@ -19,6 +19,9 @@ class LineProcess {
   void Write(const std::string& line);
   // The next line without its end. Throws MqttError at the deadline and at the output's end.
   std::string ReadLine();
+  // The end of its standard input.
+  void CloseInput();
+  pid_t pid() const { return pid_; }
   // SIGTERM, and waits.
   void Stop();
 

@@ -182,6 +182,26 @@ TEST_CASE("a client id with a colon belongs to its user") {
   }
 }
 
+TEST_CASE("a client id has 256 bytes at most") {
+  const UserId alice("alice");
+  CHECK(CheckClientId("alice:" + std::string(250, 'x'), alice).ok());
+  CHECK(CheckClientId("alice:" + std::string(251, 'x'), alice).code() == Code::kTooLarge);
+}
+
+TEST_CASE("a topic has 512 bytes at most") {
+  const std::string method = "ask/" + std::string(508, 'x');
+  CHECK(MayPublish(kAlice, method));
+  CHECK(MayPublish(kAlice, method + "x").error().code() == Code::kTooLarge);
+  CHECK(MaySubscribe(kAlice, std::string(512, 'x')).error().code() == Code::kDenied);
+  CHECK(MaySubscribe(kAlice, std::string(513, 'x')).error().code() == Code::kTooLarge);
+  const std::string answer = "answer/alice:phone/";
+  CHECK(MayAnswerTo(kAlice, answer + std::string(512 - answer.size(), 'x')));
+  CHECK_FALSE(MayAnswerTo(kAlice, answer + std::string(513 - answer.size(), 'x')));
+  // The longest that is needed: of an id and a client id that are as long as they may be.
+  const Who longest{UserId(std::string(64, 'a')), DeviceId(std::string(256, 'd'))};
+  CHECK(MaySubscribe(longest, "answer/" + longest.device.str() + "/#"));
+}
+
 TEST_CASE("an answer goes to the device's own topic or below it") {
   CHECK(MayAnswerTo(kAlice, "answer/alice:phone"));
   CHECK(MayAnswerTo(kAlice, "answer/alice:phone/x/y"));

@@ -79,6 +79,30 @@ TEST_CASE("a clean start, or the time that they are kept, ends remembered subscr
   }
 }
 
+TEST_CASE("of one user's subscriptions so many are remembered, those that left last") {
+  Sessions sessions(60);
+  auto visit = [&](const char* user, const std::string& device) {
+    Session& session = AddLasting(&sessions, Pointer(1), {UserId(user), DeviceId(device)});
+    bool known = session.to.qos[kInbox] == 1;
+    session.to.qos[kInbox] = 1;
+    sessions.Remove(Pointer(1), kNow);
+    return known;
+  };
+  visit("bob", "bob:phone");
+  for (size_t i = 1; i <= kRememberedMax; ++i) visit("alice", "alice:" + std::to_string(i));
+  CHECK(sessions.remembered() == kRememberedMax + 1);
+  CHECK(visit("alice", "alice:1"));  // and so it is the latest
+  visit("alice", "alice:new");
+  CHECK(sessions.remembered() == kRememberedMax + 1);
+  CHECK_FALSE(visit("alice", "alice:2"));
+  CHECK(visit("alice", "alice:1"));
+  CHECK(visit("bob", "bob:phone"));
+  sessions.Expire(kNow + 61);
+  CHECK(sessions.remembered() == 0);
+  CHECK_FALSE(visit("alice", "alice:1"));
+  CHECK(sessions.remembered() == 1);
+}
+
 TEST_CASE("a takeover of a lasting session keeps its subscriptions") {
   Sessions sessions(60);
   AddLasting(&sessions, Pointer(1), Of("alice", "tablet")).to.qos[kInbox] = 1;

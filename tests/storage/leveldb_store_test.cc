@@ -76,6 +76,29 @@ std::unique_ptr<LevelDbStore> MustOpen(const std::string& path, leveldb::Env* en
 
 }  // namespace
 
+TEST_CASE("of what refers to a message the newest thousand are read, however many there are") {
+  TempDir dir;
+  auto store = MustOpen(dir.path(), nullptr);
+  REQUIRE(ApplyOne(store.get(), 1, 10).ok());
+  auto react = [&](uint64_t lsn) {
+    Transaction transaction = Numbered(lsn, 10);
+    auto& message = std::get<MessageRecord>(transaction.records[0]);
+    message.type = MessageType::kReaction;
+    message.ref = MessageRef{kAlice, "1", Seq(1), Seq(1)};
+    const Transaction* one[] = {&transaction};
+    REQUIRE(store->Apply(one, Everyone).ok());
+  };
+  for (uint64_t lsn = 2; lsn <= 1001; ++lsn) react(lsn);
+  auto first = store->ReadReferring(kBob, Seq(1)).value();
+  CHECK(first.size() == LevelDbStore::kReferringMax);
+  CHECK(first.front().seq == Seq(2));
+  react(1002);
+  auto later = store->ReadReferring(kBob, Seq(1)).value();
+  CHECK(later.size() == LevelDbStore::kReferringMax);
+  CHECK(later.front().seq == Seq(3));
+  CHECK(later.back().seq == Seq(1002));
+}
+
 namespace {
 
 // Fills the memtable, so that LevelDB begins a new log, syncs, and cuts the power before the
