@@ -44,8 +44,8 @@ struct Listener {
   bool operator==(const Listener&) const = default;
 };
 
-// The lines of run/listeners, `host:port` each, after `# pid`. An address that stands for all becomes loopback;
-// what is no such line is left out.
+// The lines of run/listeners, `host:port` each, after `# pid`. An address that stands for all
+// becomes loopback; what is no such line is left out.
 std::vector<Listener> ParseListeners(const std::string& text);
 
 }  // namespace parley
