@@ -55,7 +55,7 @@ struct EngineOptions {
   size_t parked_max = 1000;            // commands of one sender that wait for a read
   size_t parked_bytes_max = 64 << 20;  // of all senders' together
   size_t sessions_max = 1000;          // connections of one user
-  size_t asks_max = 64;                // requests of one user that have no answer yet
+  size_t asks_max = 1000;              // requests of one user that have no answer yet
   size_t sync_waiting_max = 8;         // long-polling syncs of one user
   size_t sent_ids_max = 500'000;       // of all senders, kept in memory against sending twice
   int64_t user_idle_ms = 60'000;       // a user without a device is forgotten after this; of one

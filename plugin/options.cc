@@ -115,7 +115,7 @@ const std::vector<Row>& Rows() {
       {{"user_sessions_max", "1000", "connections of one user"},
        ToNumber(
            1, 1'000'000, [](Options & o) -> auto& { return o.engine.engine.sessions_max; })},
-      {{"asks_max", "64", "requests of one user that have no answer yet"},
+      {{"asks_max", "1000", "requests of one user that have no answer yet"},
        ToNumber(
            1, 10'000, [](Options & o) -> auto& { return o.engine.engine.asks_max; })},
       {{"sync_waiting_max", "8", "waiting syncs of one user"},
