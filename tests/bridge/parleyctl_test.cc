@@ -24,6 +24,7 @@
 #include "storage/log.h"
 #include "tests/catch.h"
 #include "tests/e2e/broker.h"
+#include "tests/free_port.h"
 #include "tests/storage/clock_env.h"
 #include "tests/storage/watched_store.h"
 
@@ -273,8 +274,8 @@ TEST_CASE("a directory that is in use by what can't be reached is exit code 3") 
     CHECK(json::parse(result.out)["code"] == "unavailable");
     CHECK(ctl.Run({"init"}).exit_code == 0);
     // Named, but nobody answers there.
-    ctl.File("data/run/listeners", "# " + std::to_string(getpid()) +
-                                       "\n127.0.0.1:" + std::to_string(e2e::FreePort()) + "\n");
+    ctl.File("data/run/listeners",
+             "# " + std::to_string(getpid()) + "\n127.0.0.1:" + std::to_string(FreePort()) + "\n");
     CHECK(ctl.Run({"user", "list"}).exit_code == 3);
   }
   CHECK(ctl.Run({"user", "list"}).exit_code == 0);

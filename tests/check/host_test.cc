@@ -5,6 +5,7 @@
 
 #include "tests/catch.h"
 #include "tests/e2e/broker.h"
+#include "tests/free_port.h"
 
 namespace parley::check {
 namespace {
@@ -78,7 +79,7 @@ TEST_CASE("a broker is checked over TLS") {
                       "subjectAltName=IP:127.0.0.1"})
               .exit_code == 0);
   std::filesystem::permissions(key, std::filesystem::perms(0644));  // the broker's user reads it
-  const std::string port = std::to_string(e2e::FreePort());
+  const std::string port = std::to_string(FreePort());
   broker.config().lines = {"listener " + port + " 127.0.0.1", "certfile " + certificate,
                            "keyfile " + key};
   broker.ImportUsers({"ann,one", "ben,two"});
@@ -99,7 +100,7 @@ TEST_CASE("wrong usage has an exit code of its own, and so has a broker that isn
   CHECK(RunCommand({PARLEY_CHECK, "--faults", "earthquake"}).exit_code == 2);
   CHECK(RunCommand({PARLEY_CHECK, "verify", "/dev/null"}).exit_code == 3);
   const CommandResult absent =
-      RunCommand({PARLEY_CHECK, "--host", "127.0.0.1", "--port", std::to_string(e2e::FreePort()),
+      RunCommand({PARLEY_CHECK, "--host", "127.0.0.1", "--port", std::to_string(FreePort()),
                   "--admin", "a", "--admin-password-file", "/etc/hostname"});
   CHECK(absent.exit_code == 3);
   CHECK(absent.err.find("'a'") != std::string::npos);

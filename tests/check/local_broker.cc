@@ -23,6 +23,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "tests/free_port.h"
+
 namespace parley::check {
 
 namespace fs = std::filesystem;
@@ -110,23 +112,6 @@ std::string RandomPassword() {
 }
 
 }  // namespace
-
-uint16_t FreePort() {
-  static std::mt19937 random{std::random_device{}()};
-  for (int attempt = 0; attempt < 1000; ++attempt) {
-    // Below what the kernel gives to clients.
-    const auto port = static_cast<uint16_t>(12000 + random() % 20000);
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    const bool free = bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
-    close(fd);
-    if (free) return port;
-  }
-  Fail("no free port");
-}
 
 LocalBroker::LocalBroker(LocalOptions options)
     : options_(std::move(options)), admin_password_(RandomPassword()) {

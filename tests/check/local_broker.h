@@ -92,9 +92,6 @@ class LocalBroker {
   int exit_code_ = 0;
 };
 
-// A TCP port of 127.0.0.1 that nothing listens on.
-uint16_t FreePort();
-
 }  // namespace parley::check
 
 #endif  // PARLEY_TESTS_CHECK_LOCAL_BROKER_H_

@@ -2,13 +2,10 @@
 
 #include "tests/e2e/broker.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,7 +15,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <random>
 #include <set>
 #include <sstream>
 #include <stdexcept>
@@ -26,6 +22,7 @@
 
 #include "tests/catch.h"
 #include "tests/e2e/mqtt_client.h"
+#include "tests/free_port.h"
 
 namespace parley::e2e {
 
@@ -144,23 +141,6 @@ class LogPrinter : public CatchListener {
 CATCH_REGISTER_LISTENER(LogPrinter)
 
 }  // namespace
-
-uint16_t FreePort() {
-  static std::mt19937 random{std::random_device{}()};
-  std::uniform_int_distribution<int> ports(12000, 31999);
-  for (int attempt = 0; attempt < 1000; ++attempt) {
-    const auto port = static_cast<uint16_t>(ports(random));
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    const bool free = bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
-    close(fd);
-    if (free) return port;
-  }
-  Fail("no free port");
-}
 
 CommandResult RunCommand(const std::vector<std::string>& command, std::string_view input) {
   // Files rather than pipes: nothing can block on the other side's buffer.

@@ -114,10 +114,6 @@ class Broker {
   pid_t pid_ = -1;
 };
 
-// A TCP port of 127.0.0.1 that nothing listens on, out of the range that the kernel gives to
-// clients.
-uint16_t FreePort();
-
 // Runs a program with a text on standard input until it ends, two minutes at most.
 CommandResult RunCommand(const std::vector<std::string>& command, std::string_view input = "");
 

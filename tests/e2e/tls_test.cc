@@ -9,6 +9,7 @@
 #include "tests/catch.h"
 #include "tests/e2e/any_client.h"
 #include "tests/e2e/device.h"
+#include "tests/free_port.h"
 
 namespace parley::e2e {
 namespace {
