@@ -13,8 +13,7 @@
 #include <map>
 #include <optional>
 
-#include "storage/frame.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/forged_frame.h"
 #include "tests/storage/fault_env.h"
 
 namespace parley::fuzz {
@@ -33,23 +32,6 @@ std::string PathOf(uint64_t index) {
   return name;
 }
 
-// A frame that a sane writer might have written, or nearly so: its header says what the input says.
-std::string FrameAt(uint64_t offset, uint64_t nonce, uint64_t next, Input* input) {
-  const uint32_t count = input->Byte();
-  const uint64_t first = next + input->AnyNumber();
-  const uint64_t synced = offset - input->AnyNumber();
-  const std::string_view payload = input->Text();
-  std::string frame;
-  AppendFrame({}, Lsn(first), &frame);
-  const auto bytes = static_cast<uint32_t>(payload.size());
-  std::memcpy(frame.data() + 8, &bytes, sizeof bytes);
-  std::memcpy(frame.data() + 12, &count, sizeof count);
-  frame.append(payload);
-  frame.resize((frame.size() + 7) / 8 * 8, '\0');
-  SealFrame(&frame, 0, nonce, offset, synced);
-  return frame;
-}
-
 std::string SegmentOf(uint64_t index, Input* input) {
   SegmentHeader header;
   header.flags = input->Byte();
@@ -61,8 +43,8 @@ std::string SegmentOf(uint64_t index, Input* input) {
   std::string file = EncodeHeader(header);
   uint64_t next = header.start.value();
   for (int left = input->Byte() % kFramesMax; left > 0; --left) {
-    std::string frame = FrameAt(file.size(), header.nonce, next, input);
-    next += static_cast<unsigned char>(frame[12]);
+    std::string frame = ForgedFrame(file.size(), header.nonce, next, input);
+    next += FrameCount(frame);
     file += frame;
   }
   for (int left = input->Byte() % 4; left > 0; --left) {

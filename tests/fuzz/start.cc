@@ -9,10 +9,9 @@
 
 #include "storage/dead_letter.h"
 #include "storage/epoch.h"
-#include "storage/frame.h"
 #include "storage/leveldb_env.h"
 #include "storage/shard_map.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/forged_frame.h"
 #include "tests/storage/fault_env.h"
 
 namespace parley::fuzz {
@@ -52,18 +51,8 @@ std::string DeadLetterFile(Input* input) {
   header.start = Lsn(input->AnyNumber());
   std::string file = EncodeHeader(header);
   while (!input->empty() && file.size() < 1 << 16) {
-    const uint32_t count = input->Byte();
-    const uint64_t first = input->AnyNumber();
-    const uint64_t synced = file.size() - input->AnyNumber();
-    const std::string_view payload = input->Text();
-    std::string frame;
-    AppendFrame({}, Lsn(first), &frame);
-    const auto bytes = static_cast<uint32_t>(payload.size());
-    std::memcpy(frame.data() + 8, &bytes, sizeof bytes);
-    std::memcpy(frame.data() + 12, &count, sizeof count);
-    frame.append(payload).resize((kFrameHeaderBytes + payload.size() + 7) / 8 * 8, '\0');
-    SealFrame(&frame, 0, header.nonce, file.size(), synced);
-    if (count == 255) frame[0] = static_cast<char>(frame[0] ^ 1);
+    std::string frame = ForgedFrame(file.size(), header.nonce, 0, input);
+    if (FrameCount(frame) == 255) frame[0] = static_cast<char>(frame[0] ^ 1);
     file += frame;
   }
   return file;
