@@ -384,12 +384,14 @@ void Engine::Unload(User& user) {
 }
 
 void Engine::Forget(int64_t now_ms) {
+  sent_ids_ = 0;
   for (auto it = users_.begin(); it != users_.end();) {
     User& user = *it->second;
-    bool busy = !user.sessions.empty() || user.pins > 0 || !user.parked.empty() ||
-                !user.on_loaded.empty() || !user.waiting_syncs.empty() || user.presence_due;
+    bool busy = !user.sessions.empty() || IsWaiting(user) || !user.waiting_syncs.empty() ||
+                user.presence_due;
     if (busy || now_ms - user.used_ms < options_.user_idle_ms) {
       DropUnused(user, now_ms);
+      sent_ids_ += user.sent ? user.sent->size() : 0;
       ++it;
       continue;
     }
@@ -412,27 +414,32 @@ void Engine::Forget(int64_t now_ms) {
 
 // However many are sending: what is too much is read again at need.
 void Engine::TrimSent() {
-  sent_ids_ = 0;
-  for (const auto& [id, user] : users_) sent_ids_ += user->sent ? user->sent->size() : 0;
   for (auto it = users_.begin(); it != users_.end() && sent_ids_ > options_.sent_ids_max; ++it) {
     User& user = *it->second;
-    if (!user.sent || user.pins > 0 || !user.parked.empty() || !user.on_loaded.empty()) continue;
+    if (!user.sent || IsWaiting(user)) continue;
     sent_ids_ -= user.sent->size();
-    user.sent.reset();
-    user.loaded &= static_cast<Parts>(~kSent);
+    DropSent(user);
   }
 }
 
 // Who is only connected shouldn't cost much, and who only receives not what senders do.
 void Engine::DropUnused(User& user, int64_t now_ms) {
-  if (user.pins > 0 || !user.on_loaded.empty() || !user.parked.empty()) return;
+  if (IsWaiting(user)) return;
   auto idle = [&](int64_t used_ms) { return now_ms - used_ms >= options_.user_idle_ms; };
   if (idle(user.used_ms)) DropContacts(user);
-  if (user.sent && idle(user.sent->used_ms)) {
-    user.sent.reset();
-    user.loaded &= static_cast<Parts>(~kSent);
-  }
+  if (user.sent && idle(user.sent->used_ms)) DropSent(user);
   if (user.recent && idle(user.recent->used_ms)) DropRecent(user);
+}
+
+// For a read: what it has loaded may be counted on.
+bool Engine::IsWaiting(const User& user) {
+  return user.pins > 0 || !user.on_loaded.empty() || !user.parked.empty();
+}
+
+// They are read again at need.
+void Engine::DropSent(User& user) {
+  user.sent.reset();
+  user.loaded &= static_cast<Parts>(~kSent);
 }
 
 void Engine::DropRecent(User& user) {

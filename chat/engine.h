@@ -413,6 +413,8 @@ class Engine {
   void DropCache(User& user);
   void DropRecent(User& user);
   void DropUnused(User& user, int64_t now_ms);
+  static bool IsWaiting(const User& user);
+  void DropSent(User& user);
   void TrimSent();
   void RecordKeys();
 
