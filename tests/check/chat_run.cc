@@ -15,7 +15,6 @@ constexpr std::chrono::seconds kIntroduceDeadline{120};
 constexpr std::chrono::seconds kSettleDeadline{120};
 constexpr std::chrono::seconds kReadDeadline{1800};
 constexpr milliseconds kTurn{10};
-constexpr std::chrono::seconds kKeepAlive{1};
 
 }  // namespace
 
@@ -30,10 +29,6 @@ ChatRun::ChatRun(const ChatRunOptions& options, const std::vector<Account>& acco
       crowd_(options.crowd, accounts, address, recorder) {}
 
 void ChatRun::Turn(Clock::time_point until) {
-  if (Clock::now() - kept_alive_ > kKeepAlive) {
-    kept_alive_ = Clock::now();
-    for (Link* link : links_) link->KeepAlive();
-  }
   Links::Turn(links_, until);
   links_.clear();
 }

@@ -48,7 +48,6 @@ class ChatRun {
   const std::function<void(const std::string&)> progress_;
   Crowd crowd_;
   std::vector<Link*> links_;
-  Clock::time_point kept_alive_;
 };
 
 }  // namespace parley::check

@@ -13,6 +13,7 @@ namespace parley::check {
 namespace {
 
 constexpr int kKeepAliveS = 60;
+constexpr std::chrono::seconds kKeepAliveEvery{1};
 
 // Once for the process.
 void StartLibrary() {
@@ -105,14 +106,18 @@ void Link::Ready(bool readable, bool writable) {
   if (readable && fd() >= 0) mosquitto_loop_read(client_, 1);
 }
 
-void Link::KeepAlive() {
+void Link::KeepAlive(Clock::time_point now) {
+  if (now - kept_alive_ <= kKeepAliveEvery) return;
+  kept_alive_ = now;
   if (fd() >= 0) mosquitto_loop_misc(client_);
 }
 
 void Links::Turn(const std::vector<Link*>& links, Clock::time_point deadline) {
   std::vector<pollfd> sockets;
   std::vector<Link*> polled;
+  const Clock::time_point now = Clock::now();
   for (Link* link : links) {
+    link->KeepAlive(now);
     if (link->fd() < 0) continue;
     const auto events = static_cast<short>(link->wants_write() ? POLLIN | POLLOUT : POLLIN);
     sockets.push_back({link->fd(), events, 0});

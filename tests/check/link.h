@@ -65,7 +65,7 @@ class Link {
   int fd() const;
   bool wants_write() const;
   void Ready(bool readable, bool writable);
-  void KeepAlive();
+  void KeepAlive(Clock::time_point now);  // once a second is enough: what comes sooner is nothing
 
  private:
   struct Callbacks;
@@ -74,9 +74,10 @@ class Link {
   LinkEvents* const events_;
   ::mosquitto* const client_;
   bool opened_ = false;
+  Clock::time_point kept_alive_;
 };
 
-// Waits for all that it is given.
+// Waits for all that it is given, and keeps their connections alive.
 class Links {
  public:
   // Until something happens, or the deadline.

@@ -14,7 +14,6 @@ constexpr std::chrono::seconds kOpenDeadline{10};
 constexpr std::chrono::seconds kIntroduceDeadline{60};
 constexpr std::chrono::seconds kSettleDeadline{60};
 constexpr std::chrono::seconds kQuiet{3};
-constexpr std::chrono::seconds kKeepAlive{1};
 constexpr milliseconds kTurn{10};
 
 }  // namespace
@@ -138,10 +137,6 @@ void PlainRun::Turn(bool returns) {
     if (!device.away() || !returns || Clock::now() < returns_[&device]) continue;
     returns_[&device] = Clock::now() + milliseconds(Between(&random_, 20, 300));
     device.Return();
-  }
-  if (Clock::now() - kept_alive_ > kKeepAlive) {
-    kept_alive_ = Clock::now();
-    for (Link* link : links) link->KeepAlive();
   }
   Links::Turn(links, Clock::now() + kTurn);
 }

@@ -88,7 +88,6 @@ class PlainRun {
   std::vector<std::string> topics_;
   std::deque<PlainDevice> devices_;
   std::map<const PlainDevice*, Clock::time_point> returns_;
-  Clock::time_point kept_alive_;
   uint64_t sent_ = 0;
 };
 
