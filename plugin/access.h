@@ -9,14 +9,15 @@
 #include <string_view>
 
 #include "chat/command.h"
+#include "storage/credentials.h"
 #include "storage/directory.h"
 #include "storage/status.h"
 #include "storage/types.h"
 
 namespace parley {
 
-inline constexpr size_t kClientIdBytesMax = 256;
-inline constexpr size_t kTopicBytesMax = 512;  // all that there are fit in
+inline constexpr size_t kClientIdBytesMax = kTokenDeviceBytesMax;  // each can have a token
+inline constexpr size_t kTopicBytesMax = 512;                      // all that there are fit in
 
 struct Who {
   UserId user;
