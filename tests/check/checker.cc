@@ -37,7 +37,7 @@ void Checker::Take(const Event& event, Line line) {
   if (!plain_) Enter(event, line);
   for (const auto& rule : rules_) rule->Take(event, line);
   if (event.kind == EventKind::kEnd) complete_ = true;
-  if (event.kind == EventKind::kFault) ++faults_;
+  if (event.kind == EventKind::kFault && event.what != "started") ++faults_[event.what];
 }
 
 // What the book is told. It knows every user that has a device, also one that is shown nothing.
@@ -71,7 +71,7 @@ void Checker::Enter(const Event& event, Line line) {
 Verdict Checker::Finish() {
   for (const auto& rule : rules_) rule->Finish(complete_);
   if (!plain_) CountChat();
-  verdict_.Count("faults", faults_);
+  for (const auto& [kind, count] : faults_) verdict_.Count("faults: " + kind, count);
   return std::move(verdict_);
 }
 

@@ -3,6 +3,7 @@
 #define PARLEY_TESTS_CHECK_CHECKER_H_
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,7 +36,7 @@ class Checker {
   Book book_;
   std::vector<std::unique_ptr<Rule>> rules_;
   uint64_t pages_ = 0;
-  uint64_t faults_ = 0;
+  std::map<std::string, uint64_t> faults_;  // by kind
 };
 
 struct Verified {

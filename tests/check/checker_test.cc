@@ -396,6 +396,28 @@ TEST_CASE("receipts that go back are found") {
   }
 }
 
+TEST_CASE("receipts of a group go back only where its delivery was changed") {
+  Story story = OneGroup();
+  const Shown set = SystemIn("alice", "g", 3, R"({"delivery":"topic","event":"set"})");
+  story.Send("alice:a", "group/g", "m1").Live("alice:a", At(2, InGroup("alice", "g", 2, "m1")));
+  story.Live("bob:b", At(2, InGroup("alice", "g", 2, "m1"))).Receipt("bob:b", 2);
+  const auto tell = [](Story* to, uint64_t gseq) {
+    to->Add({.kind = EventKind::kTold,
+             .device = "alice:a",
+             .group = "g",
+             .delivered = gseq,
+             .by = "bob"});
+  };
+  tell(&story, 2);
+  Story switched = story;
+  tell(&story, 1);
+  INFO(Text(story.Check()));
+  CHECK(story.Breaks(rule::kReceipt) == 2);
+  switched.Live("alice:a", At(3, set));
+  tell(&switched, 1);
+  CheckRight(switched);
+}
+
 TEST_CASE("a message between two that a third is shown is found") {
   Story story = OneMessage();
   story.Up("carol:c").Live("carol:c", At(1, kM1));

@@ -77,6 +77,7 @@ void PlainRule::Finish(bool complete) {
   }
   verdict_->Count("messages sent", sent_.size());
   verdict_->Count("messages acknowledged", acked_);
+  verdict_->Count("arrivals due for these", due_);
   verdict_->Count("arrivals", arrived_);
   verdict_->Count("arrivals again, as QoS 1 allows", doubled_as_allowed_);
 }
@@ -88,7 +89,9 @@ void PlainRule::CheckArrived(const std::string& device, const Receiver& receiver
     const auto topic = receiver.topics.find(sent.topic);
     if (topic == receiver.topics.end()) continue;
     const auto [granted, since] = topic->second;
-    if (granted == 0 || since > sent.line || receiver.got.count(n) > 0) continue;
+    if (granted == 0 || since > sent.line) continue;
+    ++due_;
+    if (receiver.got.count(n) > 0) continue;
     verdict_->Add(rule::kLost, Name(n) + " was acknowledged and never came to " + device,
                   {{since, device + " is subscribed"},
                    {sent.line, "is sent"},

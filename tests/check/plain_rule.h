@@ -56,6 +56,7 @@ class PlainRule : public Rule {
   std::map<std::string, Receiver> receivers_;
   uint64_t acked_ = 0;
   uint64_t arrived_ = 0;
+  uint64_t due_ = 0;  // arrivals, of acknowledged messages at devices that had subscribed
   uint64_t doubled_as_allowed_ = 0;
   Line end_ = 0;
 };

@@ -35,9 +35,8 @@ void ReceiptRule::TakeTold(const Event& told, Line line) {
   for (Mark Confirmed::*kind : {&Confirmed::delivered, &Confirmed::read}) {
     if ((now.*kind).number == 0) continue;
     if ((now.*kind).number < (before.*kind).number) {
-      verdict_->Add(rule::kReceipt, told.by + "'s receipts to " + told.device + " go back",
-                    {{(before.*kind).line, "one tells of " + Number((before.*kind).number)},
-                     {line, "one tells of " + Number((now.*kind).number)}});
+      backward_.push_back({told.group, told.by + "'s receipts to " + told.device + " go back",
+                           before.*kind, now.*kind});
     }
     before.*kind = now.*kind;
     if ((now.*kind).number > (ever.*kind).number) ever.*kind = now.*kind;
@@ -86,6 +85,26 @@ void ReceiptRule::Answer(const Event& answer, Line line) {
 
 void ReceiptRule::Finish(bool complete) {
   for (const Told& told : told_) Check(told, complete);
+  for (const Backward& told : backward_) CheckBackward(told);
+}
+
+// A group whose delivery was changed is confirmed by its own numbers for some time and by those of
+// the members' logs for another: then it may be told of either.
+bool ReceiptRule::HasSwitched(const std::string& group) {
+  const auto& messages = book_->Group(group).messages;
+  return std::any_of(messages.begin(), messages.end(), [&](uint32_t index) {
+    if (index == kNoMessage) return false;
+    const Message& message = book_->message(index);
+    return message.is_system() && message.shown.gseq > 1 &&
+           message.shown.body.find("\"delivery\":") != std::string::npos;
+  });
+}
+
+void ReceiptRule::CheckBackward(const Backward& told) {
+  if (!told.group.empty() && HasSwitched(told.group)) return;
+  verdict_->Add(rule::kReceipt, told.what,
+                {{told.before.line, "one tells of " + Number(told.before.number)},
+                 {told.now.line, "one tells of " + Number(told.now.number)}});
 }
 
 // complete: all messages are known.

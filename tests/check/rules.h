@@ -115,6 +115,13 @@ class ReceiptRule : public Rule {
     Mark in_group;
     const char* kind;
   };
+  // Somebody was told of less than before.
+  struct Backward {
+    std::string group;
+    std::string what;
+    Mark before;
+    Mark now;
+  };
   using Pair = std::tuple<std::string, std::string, std::string>;  // device or user, by, group
 
   void Confirms(const Event& receipt, Line line);
@@ -124,6 +131,8 @@ class ReceiptRule : public Rule {
   void AddTold(UserIndex user, const std::string& by, const std::string& group,
                const Confirmed& told);
   void Check(const Told& told, bool complete);
+  bool HasSwitched(const std::string& group);
+  void CheckBackward(const Backward& told);
   void CheckKind(const Told& told, uint32_t message, bool complete);
 
   Book* const book_;
@@ -131,6 +140,7 @@ class ReceiptRule : public Rule {
   std::map<UserIndex, Confirmed> confirmed_;
   std::map<std::pair<UserIndex, std::string>, Confirmed> confirmed_in_groups_;
   std::vector<Told> told_;
+  std::vector<Backward> backward_;
   std::map<Pair, Confirmed> told_devices_;
   std::map<Pair, Confirmed> told_users_;
   // Of asks of history: the peer, and what the asker had been told by then.
