@@ -14,19 +14,12 @@ using e2e::Broker;
 using e2e::CommandResult;
 using e2e::RunCommand;
 
-std::vector<std::string> Command(const Broker& broker, const std::vector<std::string>& more) {
-  std::vector<std::string> command = {PARLEY_CHECK,
-                                      "--host",
-                                      "127.0.0.1",
-                                      "--port",
-                                      std::to_string(broker.port()),
-                                      "--seconds",
-                                      "1",
-                                      "--groups",
-                                      "2",
-                                      "--json",
-                                      "--history",
-                                      (broker.dir() / "history").string()};
+std::vector<std::string> Command(const Broker& broker, const std::string& port,
+                                 const std::vector<std::string>& more) {
+  std::vector<std::string> command = {
+      PARLEY_CHECK, "--host",    "127.0.0.1", "--port",
+      port,         "--seconds", "1",         "--groups",
+      "2",          "--json",    "--history", (broker.dir() / "history").string()};
   command.insert(command.end(), more.begin(), more.end());
   return command;
 }
@@ -44,8 +37,9 @@ TEST_CASE("an admin's broker is checked with accounts that are disabled afterwar
   broker.Start();
   const auto password = broker.dir() / "password";
   std::ofstream(password) << "secret\n";
-  const auto result = Run(Command(
-      broker, {"--users", "4", "--admin", "root", "--admin-password-file", password.string()}));
+  const auto result =
+      Run(Command(broker, std::to_string(broker.port()),
+                  {"--users", "4", "--admin", "root", "--admin-password-file", password.string()}));
   CHECK(result["ok"] == true);
   CHECK(result["figures"]["users"] == 4);
   CHECK(result["figures"]["messages acknowledged"] > 4);
@@ -55,41 +49,36 @@ TEST_CASE("an admin's broker is checked with accounts that are disabled afterwar
   CHECK(disabled == 4);
 }
 
-TEST_CASE("a broker is checked with the accounts of a file") {
+// A listener with TLS, whose certificate is its own authority: the file and the port.
+std::pair<std::string, std::string> AddTls(Broker* broker) {
+  const std::string certificate = (broker->dir() / "crt").string();
+  const std::string key = (broker->dir() / "key").string();
+  const CommandResult made = RunCommand(
+      {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+       "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=a test's broker",
+       "-addext", "subjectAltName=IP:127.0.0.1"});
+  REQUIRE(made.exit_code == 0);
+  std::filesystem::permissions(key, std::filesystem::perms(0644));  // the broker's user reads it
+  const std::string port = std::to_string(FreePort());
+  broker->config().lines = {"listener " + port + " 127.0.0.1", "certfile " + certificate,
+                            "keyfile " + key};
+  return {certificate, port};
+}
+
+TEST_CASE("a broker is checked over TLS with the accounts of a file") {
   Broker broker;
+  const auto [certificate, port] = AddTls(&broker);
   broker.ImportUsers({"ann,one", "ben,two", "cas,three"});
   broker.Start();
   const auto accounts = broker.dir() / "accounts.csv";
   std::ofstream(accounts) << "# user,password\nann,one\nben,two\ncas,three\n";
-  const auto result = Run(Command(broker, {"--accounts", accounts.string()}));
+  const auto result =
+      Run(Command(broker, port, {"--accounts", accounts.string(), "--ca-file", certificate}));
   CHECK(result["ok"] == true);
   CHECK(result["figures"]["users"] == 3);
   // The written history says the same.
   const auto again = Run({PARLEY_CHECK, "verify", "--json", (broker.dir() / "history").string()});
   CHECK(again["figures"] == result["figures"]);
-}
-
-TEST_CASE("a broker is checked over TLS") {
-  Broker broker;
-  const std::string certificate = (broker.dir() / "crt").string();
-  const std::string key = (broker.dir() / "key").string();
-  REQUIRE(RunCommand({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                      "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", certificate,
-                      "-days", "2", "-subj", "/CN=a test's broker", "-addext",
-                      "subjectAltName=IP:127.0.0.1"})
-              .exit_code == 0);
-  std::filesystem::permissions(key, std::filesystem::perms(0644));  // the broker's user reads it
-  const std::string port = std::to_string(FreePort());
-  broker.config().lines = {"listener " + port + " 127.0.0.1", "certfile " + certificate,
-                           "keyfile " + key};
-  broker.ImportUsers({"ann,one", "ben,two"});
-  broker.Start();
-  const auto accounts = broker.dir() / "accounts.csv";
-  std::ofstream(accounts) << "ann,one\nben,two\n";
-  std::vector<std::string> command =
-      Command(broker, {"--accounts", accounts.string(), "--ca-file", certificate});
-  command[4] = port;
-  CHECK(Run(command)["ok"] == true);
 }
 
 TEST_CASE("wrong usage has an exit code of its own, and so has a broker that isn't there") {
