@@ -20,7 +20,6 @@
 #define PARLEY_CHAT_ENGINE_H_
 
 #include <atomic>
-#include <deque>
 #include <list>
 #include <map>
 #include <memory>
@@ -57,7 +56,7 @@ struct EngineOptions {
   size_t sessions_max = 1000;          // connections of one user
   size_t asks_max = 1000;              // requests of one user that have no answer yet
   size_t sync_waiting_max = 8;         // long-polling syncs of one user
-  size_t sent_ids_max = 500'000;       // of all senders, kept in memory against sending twice
+  size_t sent_ids_max = 2'000'000;     // of all senders, kept in memory against sending twice
   int64_t user_idle_ms = 60'000;       // a user without a device is forgotten after this; of one
                                        // with a device, what it doesn't use
 

@@ -70,6 +70,10 @@ std::string PlaceOf(std::string_view address) {
   return "v6 " + std::string(reinterpret_cast<const char*>(v6.s6_addr), 8);
 }
 
+bool IsLoopback(std::string_view address) {
+  return address == "::1" || PlaceOf(address).starts_with("127.");
+}
+
 LoginGate::LoginGate(const LoginOptions& options, Directory* directory,
                      const Credentials* credentials, Env* env, std::function<void()> wake)
     : options_(options),
@@ -177,7 +181,7 @@ std::optional<LoginResult> LoginGate::Remembered(const Fingerprint& login,
 LoginGate::Source LoginGate::SourceOf(std::string_view user, std::string_view address) const {
   std::string place = PlaceOf(address);
   return {credentials_->FingerprintOf(user, place), credentials_->FingerprintOf(user, ""),
-          credentials_->FingerprintOf("", place)};
+          credentials_->FingerprintOf("", place), IsLoopback(address)};
 }
 
 // Null: none that still count.
@@ -192,14 +196,14 @@ LoginGate::Failures* LoginGate::RecentFailures(FingerprintCache<Failures>* failu
 // Guesses under way count as wrong ones, or a thousand could be made at once. Not for an address:
 // it may be that of many who come back at once.
 bool LoginGate::Slowed(const Source& source) {
-  if (options_.address_rate > 0 &&
+  if (!source.local && options_.address_rate > 0 &&
       GuessesFrom(source.place) >= options_.address_rate * kAddressBurstS) {
     return true;
   }
   const Failures* failures = RecentFailures(&failures_, source.user_there);
   if (failures == nullptr) return false;
   const Failures* all = RecentFailures(&user_failures_, source.user);
-  if (all != nullptr && all->count >= kBesiegedFailures) return true;
+  if (!source.local && all != nullptr && all->count >= kBesiegedFailures) return true;
   if (failures->count + failures->in_flight < kFreeFailures) return false;
   if (failures->in_flight > 0) return true;
   uint32_t doublings = std::min<uint32_t>(failures->count - kFreeFailures, 20);

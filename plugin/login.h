@@ -18,6 +18,8 @@
 // - An address with many users: after 100 s of options.address_rate wrong passwords, as many a
 //   second as that.
 //
+// The last two don't hold for this machine's own addresses: a proxy on it stands for everybody.
+//
 // Owner: the plugin. Threads: Check and TakeVerdicts on the broker's thread; the wake callback is
 // called on a worker's. Knows no Mosquitto.
 // Limits: pending_max logins under way (more are refused: kBusy); kVerifiedMax verified logins
@@ -84,6 +86,7 @@ struct LoginOptions {
 // Where a login comes from, as guesses are counted: an IPv4 address, an IPv6 network of 64 bits, or
 // the text as it is.
 std::string PlaceOf(std::string_view address);
+bool IsLoopback(std::string_view address);
 
 // Remembers at most `max` values by fingerprint, and the max / 2 most recently used for sure: two
 // maps, of which the older is dropped when the younger is half of that.
@@ -175,6 +178,7 @@ class LoginGate {
     Fingerprint user_there;  // user and address
     Fingerprint user;
     Fingerprint place;
+    bool local = false;  // on this machine
   };
 
   struct Job {

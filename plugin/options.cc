@@ -154,7 +154,7 @@ const std::vector<Row>& Rows() {
       {{"store_cache_bytes", "67108864", "bytes"},
        ToNumber(
            1 << 20, kAny, [](Options & o) -> auto& { return o.log.store_cache_bytes; })},
-      {{"sent_ids_max", "500000", "message ids of all senders in memory"},
+      {{"sent_ids_max", "2000000", "message ids of all senders in memory"},
        ToNumber(
            1024, kAny, [](Options & o) -> auto& { return o.engine.engine.sent_ids_max; })},
       {{"user_idle_ms", "60000", "ms"},

@@ -355,6 +355,30 @@ TEST_CASE("wrong passwords for many users slow their address, and no other") {
   CHECK(wrong() == LoginRefusal::kSlowed);
 }
 
+TEST_CASE("a proxy on this machine, which is everybody's address, is slowed for a user alone") {
+  for (const char* address : {"127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"}) {
+    CHECK(IsLoopback(address));
+  }
+  for (const char* address : {"", "128.0.0.1", "::2", "::ffff:10.0.0.1", "1127.0.0.1"}) {
+    CHECK_FALSE(IsLoopback(address));
+  }
+  GateFixture fixture({.wait_ms = 0, .address_rate = 0.01});
+  int guess = 0;
+  auto wrong = [&](const std::string& user) {
+    return fixture.Decide(user, std::to_string(++guess), "127.0.0.1").refusal;
+  };
+  for (int i = 0; i < 100; ++i) {
+    CHECK(wrong("user" + std::to_string(i)) == LoginRefusal::kWrongPassword);
+  }
+  for (uint32_t i = 0; i < LoginGate::kBesiegedFailures; ++i) {
+    if (i >= LoginGate::kFreeFailures) fixture.env().Advance(LoginGate::kDelayMaxMs);
+    CHECK(wrong("alice") == LoginRefusal::kWrongPassword);
+  }
+  CHECK(wrong("alice") == LoginRefusal::kSlowed);
+  fixture.env().Advance(LoginGate::kDelayMaxMs);
+  CHECK(fixture.Decide("alice", "wonderland", "127.0.0.1").kind == Kind::kAccepted);
+}
+
 TEST_CASE("where no rate is set, an address may guess at as many users as it likes") {
   GateFixture fixture({.wait_ms = 0, .address_rate = 0});
   for (int i = 0; i < 300; ++i) {
