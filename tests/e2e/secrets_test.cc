@@ -67,7 +67,8 @@ Broker& Server() {
   static const mode_t before = umask(0022);
   static Broker broker({.options = {{"log_type", "all"},
                                     {"connection_messages", "true"},
-                                    {"plugin_opt_login_wait_ms", "0"}}});
+                                    {"plugin_opt_login_wait_ms", "0"},
+                                    {"plugin_opt_journal_segment_bytes", "1048576"}}});
   (void)before;
   fs::permissions(broker.data_dir(), fs::perms(0755));
   return broker;
