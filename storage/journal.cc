@@ -408,9 +408,11 @@ Status Journal::Trim(Lsn applied) {
   return Status();
 }
 
-// The spare's old name must be gone for good before the file gets another header.
+// The spare's old name must be gone for good before the file gets another header. A file that isn't
+// there went with an earlier try, which failed all the same.
 Status Journal::Recycle(const Segment& segment) {
   const std::string path = PathOf(segment.header.index);
+  if (!env_->Exists(path)) return Status();
   if (HasSpare() || segment.size != options_.segment_bytes) return env_->Remove(path);
   Status status = env_->Rename(path, Path(kSpare));
   if (!status.ok()) return status;
