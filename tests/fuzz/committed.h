@@ -63,6 +63,7 @@ class Committed {
   void Add(const MessageRecord& message) {
     Once(message);
     const std::string rest = MessageRest(message);
+    FUZZ_REQUIRE(!blocked_[std::pair(message.to.str(), message.from.str())], rest);
     Append(message.from, message.from_seq, rest);
     if (message.to != message.from) Append(message.to, message.to_seq, rest);
     if (message.to == message.from) FUZZ_REQUIRE(message.to_seq == message.from_seq, rest);
@@ -117,6 +118,7 @@ class Committed {
   void Add(const DeviceGoneRecord& gone) { cursors_.erase({gone.user.str(), gone.device.str()}); }
   void Add(const ContactRecord& contact) {
     FUZZ_REQUIRE(contact.user != contact.peer, contact.user.str());
+    blocked_[{contact.user.str(), contact.peer.str()}] = contact.blocked;
   }
 
   void Once(const MessageRecord& message) {
@@ -136,6 +138,7 @@ class Committed {
   size_t seen_ = 0;
   Logs logs_, groups_;
   std::set<std::pair<std::string, std::string>> sent_;
+  std::map<std::pair<std::string, std::string>, bool> blocked_;  // by user and peer
   std::map<std::string, MarksRecord> marks_;
   std::map<std::pair<std::string, std::string>, uint64_t> cursors_;     // by user and device
   std::map<std::pair<std::string, std::string>, GroupMember> members_;  // by group and user
