@@ -430,6 +430,7 @@ class Engine {
   void Unpark(User& sender, const Status& status);
   void AwaitRef(User& sender, Sending& sending);
   void OutcomeAgain(User& sender, const Sending& sending, const SentIds::Sent& sent);
+  void CopyAgain(User& sender, const Asker& asker, Seq seq);
   void Number(User& sender, User& receiver, Sending& sending);
   bool WillDeliver(const Session& session, Seq seq) const;
   void AppendEntry(User& user, CachedEntry entry);

@@ -261,18 +261,28 @@ void Engine::OutcomeAgain(User& sender, const Sending& sending, const SentIds::S
   bool had = session->user == &sender && session->delivery >= Session::Delivery::kStarting &&
              session->placed && sent.seq <= session->sent;
   if (!had) return EmitOutcome(sender, sending, sent);
-  if (const CachedEntry* entry = InCache(sender, sent.seq)) {
-    Effect& effect = Emit(session->id, Channel::kInbox);
-    effect.seq = entry->seq;
-    effect.rest = {entry->message, &entry->message->rest};
-    effect.needs = entry->message->lsn;
-    effect.failure_head = SendHead(sending);
-    return;
-  }
   Asker asker = sending.asker;
   asker.head = SendHead(sending);
+  if (session->delivery > Session::Delivery::kStarting) return CopyAgain(sender, asker, sent.seq);
+  // Where it begins isn't known yet: perhaps before this one, which then comes in its turn.
+  LoadCursor(*session, [this, asker, seq = sent.seq](Session& it, const Status& status) {
+    if (!status.ok()) return Refuse(asker, status);
+    if (seq <= it.cursor.value_or(it.sent)) CopyAgain(*it.user, asker, seq);
+  });
+}
+
+// To a device that has had it.
+void Engine::CopyAgain(User& sender, const Asker& asker, Seq seq) {
+  if (const CachedEntry* entry = InCache(sender, seq)) {
+    Effect& effect = Emit(asker.session, Channel::kInbox);
+    effect.seq = seq;
+    effect.rest = {entry->message, &entry->message->rest};
+    effect.needs = entry->message->lsn;
+    effect.failure_head = asker.head;
+    return;
+  }
   auto failed = [asker](Engine& engine, const Status& status) { engine.Refuse(asker, status); };
-  auto job = [asker, id = sender.id, seq = sent.seq, failed,
+  auto job = [asker, id = sender.id, seq, failed,
               log = log_](const MessageStore& store) -> Continuation {
     auto page = store.ReadLog(id, {.after = Seq(seq.value() - 1), .limit = 1});
     Status status = page ? FillEntries(log, page->entries) : page.error();

@@ -455,5 +455,38 @@ TEST_CASE("a sender whose user is not in memory has its receipts kept") {
   CHECK(marks.delivered == Seq(2));
 }
 
+TEST_CASE("what a returning device sends again comes in its turn of the catch-up") {
+  World world;
+  TestDevice& first = world.Join("alice", "a1");
+  TestDevice& bob = world.Join("bob", "b1");
+  world.Settle();
+  for (int i = 1; i <= 3; ++i) world.Send(bob, "alice", std::to_string(i), "x");
+  world.Settle();
+  world.Send(first, "bob", "again", "x");
+  world.Settle();
+  std::string expected;
+  bool restart = GENERATE(false, true);  // the first has it in the cache, the second in the store
+  SECTION("to a device that never confirmed anything, at once") { expected = "4"; }
+  SECTION("where it confirmed less, after what comes before it, once") {
+    world.Confirm(first, 2);
+    expected = "3-4";
+  }
+  SECTION("where it confirmed it, at once") {
+    world.Confirm(first, 4);
+    expected = "4";
+  }
+  world.Settle();
+  if (restart) {
+    world.Restart();
+  } else {
+    world.Leave(first);
+  }
+  TestDevice& back = world.Join("alice", "a1");
+  world.Send(back, "bob", "again", "x");
+  world.Settle();
+  CHECK(SeqsOf(back.inbox) == expected);
+  CHECK(back.answers.empty());
+}
+
 }  // namespace
 }  // namespace parley

@@ -447,7 +447,7 @@ TEST_CASE("a copy that is asked for again never overtakes what the device is sti
     world.Send(again, "bob", "2", "x");
     world.Settle();
     CHECK(SeqsOf(again.inbox) == "1-3");
-    CHECK(again.answers == Strings{R"({"ok":true,"topic":"chat/bob","id":"2","seq":2})"});
+    CHECK(again.answers.empty());
   }
 }
 
