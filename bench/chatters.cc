@@ -7,7 +7,7 @@ namespace parley::bench {
 namespace {
 
 constexpr uint64_t kReceiptEvery = 8;
-constexpr int kErrorsShown = 3;
+constexpr int kFaultsShown = 10;
 
 }  // namespace
 
@@ -59,7 +59,12 @@ void Chatters::TakeSeq(Client& client, uint64_t seq) {
     return;
   }
   // A device that never acknowledged anything starts live.
-  if (device.receipt_seq != 0 && seq != device.last_seq + 1) ++gaps_;
+  if (device.receipt_seq != 0 && seq != device.last_seq + 1) {
+    ++gaps_;
+    Show("a gap", client.user + " got " + std::to_string(seq) + " after " +
+                      std::to_string(device.last_seq) + ", having acknowledged " +
+                      std::to_string(device.receipt_seq));
+  }
   device.last_seq = seq;
   if (device.receipt_seq != 0 && seq < device.receipt_seq + kReceiptEvery) return;
   device.receipt_seq = seq;
@@ -99,7 +104,12 @@ void Chatters::Forget() {
 }
 
 void Chatters::Complain(std::string_view what, std::string_view text) {
-  if (errors_++ >= kErrorsShown) return;
+  ++errors_;
+  Show(what, text);
+}
+
+void Chatters::Show(std::string_view what, std::string_view text) {
+  if (shown_++ >= kFaultsShown) return;
   std::fprintf(stderr, "parley_load: %.*s: %.*s\n", static_cast<int>(what.size()), what.data(),
                static_cast<int>(std::min<size_t>(text.size(), 300)), text.data());
 }

@@ -68,6 +68,8 @@ class Chatters {
   uint64_t errors() const { return errors_; }
   // Counts an error and shows the first few.
   void Complain(std::string_view what, std::string_view text);
+  // Shows a fault that the caller counts, unless there have been many.
+  void Show(std::string_view what, std::string_view text);
 
  private:
   struct Device {
@@ -95,6 +97,7 @@ class Chatters {
   uint64_t gaps_ = 0;
   uint64_t again_ = 0;
   uint64_t errors_ = 0;
+  int shown_ = 0;
   std::string payload_;
 };
 

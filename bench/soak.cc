@@ -312,7 +312,11 @@ void SoakRun::TakeOfAll(const Client& client, std::string_view payload) {
     return chatters_.Complain("not numbered", payload);
   }
   uint64_t& last = last_of_all_[client.index];
-  gaps_of_all_ += last != 0 && number != last + 1;
+  if (last != 0 && number != last + 1) {
+    ++gaps_of_all_;
+    chatters_.Show("a gap in the group of all", client.user + " got " + std::to_string(number) +
+                                                    " after " + std::to_string(last));
+  }
   last = number;
 }
 
