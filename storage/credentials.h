@@ -71,7 +71,8 @@ class Credentials {
   // The hash of a password that nobody has, so that unknown users cost what known ones do.
   const std::string& dummy_hash() const { return dummy_hash_; }
 
-  // `device`: a client id of at most kTokenDeviceBytesMax; empty: any.
+  // `device`: a client id of at most kTokenDeviceBytesMax, as the broker takes one: UTF-8 without
+  // control characters. Empty: any.
   std::string IssueToken(std::string_view subject, int64_t ttl_s, bool admin = false,
                          std::string_view device = {}) const;
   // True for what is one of our tokens by its header: it is then never tried as a password.

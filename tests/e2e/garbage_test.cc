@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
 constexpr size_t kThrowers = 4;
-constexpr milliseconds kPause{50};
+constexpr milliseconds kPause{200};
 constexpr double kGrowthMaxMib = 48;
 
 double FromEnvironment(const char* name, double otherwise) {

@@ -68,7 +68,9 @@ void CheckIssued(const Credentials& credentials, Input input) {
   const bool admin = (input.Byte() & 1) != 0;
   const std::string subject(input.Until('\n'));
   const std::string device(input.rest().substr(0, kTokenDeviceBytesMax));
-  if (!ValidUtf8(device) || !ValidId(subject)) return;
+  auto control = [](unsigned char c) { return c < 0x20; };
+  if (!ValidUtf8(device) || std::any_of(device.begin(), device.end(), control)) return;
+  if (!ValidId(subject)) return;
   const std::string token = credentials.IssueToken(subject, ttl_s, admin, device);
   FUZZ_REQUIRE(Credentials::IsToken(token), token);
   auto verified = credentials.VerifyToken(token, subject);
