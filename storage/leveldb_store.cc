@@ -20,7 +20,7 @@
 namespace parley {
 namespace {
 
-constexpr std::string_view kFormat = "parley-store 1";
+constexpr std::string_view kFormat = "parley-store 2";
 constexpr size_t kTableBytes = 8 << 20;
 constexpr int kOpenFilesMax = 200;
 constexpr int kFilterBitsPerKey = 10;
@@ -358,9 +358,7 @@ class LevelDbStoreImpl : public LevelDbStore {
     }
     writer.Finish();
     if (applied == applied_.load()) return Status();
-    std::string number;
-    keys::PutNumber(applied.value(), &number);
-    batch.Put(keys::Meta("applied"), number);
+    PutApplied(applied, &batch);
     Status status = Write(&batch, /*sync=*/false);
     if (status.ok()) applied_ = applied;
     return status;
@@ -371,11 +369,12 @@ class LevelDbStoreImpl : public LevelDbStore {
       if (Status status = Reopen(); !status.ok()) return status;
     }
     leveldb::WriteBatch nothing;
-    Status status = Write(&nothing, /*sync=*/true);
-    leveldb::Status closed = env_.TakeFailure();
-    if (!status.ok() || closed.ok()) return status;
-    must_reopen_ = true;
-    return ToStatus(closed);
+    Status status = SyncWith(&nothing);
+    if (!status.ok() || synced_ == applied_.load()) return status;
+    synced_ = applied_;
+    leveldb::WriteBatch mark;
+    PutApplied(applied_, &mark);
+    return SyncWith(&mark);
   }
 
   Result<Lsn> Applied() const override {
@@ -383,10 +382,15 @@ class LevelDbStoreImpl : public LevelDbStore {
     if (!db_) return Closed();
     return applied_.load();
   }
+  Result<Lsn> Newest() const override {
+    std::shared_lock lock(db_mutex_);
+    if (!db_) return Closed();
+    return std::max(applied_.load(), whole_.load());
+  }
 
   Result<LogTail> ReadTail(const UserId& user) const override {
     std::shared_lock lock(db_mutex_);
-    if (!db_) return Closed();
+    if (!Readable()) return Closed();
     LogTail tail;
     tail.floor = Seq(1);
     std::string prefix = keys::LogPrefix(user);
@@ -406,7 +410,7 @@ class LevelDbStoreImpl : public LevelDbStore {
 
   Result<LogPage> ReadLog(const UserId& user, const Page& page) const override {
     std::shared_lock lock(db_mutex_);
-    if (!db_) return Closed();
+    if (!Readable()) return Closed();
     SeqCursor cursor(db_.get(), keys::LogPrefix(user), page);
     return ReadPage(&cursor, page, [&] { return Decode(user, cursor.seq(), cursor.value()); });
   }
@@ -414,14 +418,14 @@ class LevelDbStoreImpl : public LevelDbStore {
   Result<LogPage> ReadConversation(const UserId& user, const Conversation& with,
                                    const Page& page) const override {
     std::shared_lock lock(db_mutex_);
-    if (!db_) return Closed();
+    if (!Readable()) return Closed();
     SeqCursor cursor(db_.get(), PrefixOf(user, with), page);
     return ReadPage(&cursor, page, [&] { return GetEntry(user, cursor.seq()); });
   }
 
   Result<std::vector<LogEntry>> ReadReferring(const UserId& user, Seq target) const override {
     std::shared_lock lock(db_mutex_);
-    if (!db_) return Closed();
+    if (!Readable()) return Closed();
     return ReadNewest(keys::ReferringPrefix(user, target),
                       [&](Seq seq) { return GetEntry(user, seq); });
   }
@@ -429,7 +433,7 @@ class LevelDbStoreImpl : public LevelDbStore {
   Result<std::vector<Conversation>> ReadConversations(const UserId& user, Seq before,
                                                       size_t limit) const override {
     std::shared_lock lock(db_mutex_);
-    if (!db_) return Closed();
+    if (!Readable()) return Closed();
     auto later = [](const Conversation& a, const Conversation& b) { return a.last > b.last; };
     std::vector<Conversation> latest;  // a heap, the oldest of them on top
     PrefixCursor cursor(db_.get(), keys::NewestPrefix(user));
@@ -455,7 +459,7 @@ class LevelDbStoreImpl : public LevelDbStore {
   Result<uint64_t> CountUnread(const UserId& user, const Conversation& with, Seq read,
                                uint64_t max) const override {
     std::shared_lock lock(db_mutex_);
-    if (!db_) return Closed();
+    if (!Readable()) return Closed();
     SeqCursor cursor(db_.get(), PrefixOf(user, with), Page{.after = read});
     return Count(&cursor, max, "a conversation's index", [](std::string_view index, bool* counts) {
       if (index.size() != 1) return false;
@@ -468,7 +472,7 @@ class LevelDbStoreImpl : public LevelDbStore {
 
   Result<std::vector<SentId>> ReadSent(const UserId& user, size_t limit) const override {
     std::shared_lock lock(db_mutex_);
-    if (!db_) return Closed();
+    if (!Readable()) return Closed();
     std::vector<SentId> sent;
     SeqCursor cursor(db_.get(), keys::SentPrefix(user), kNewest);
     for (; cursor.Valid() && sent.size() < limit; cursor.Next()) {
@@ -491,7 +495,7 @@ class LevelDbStoreImpl : public LevelDbStore {
 
   Result<SentPlace> FindSent(const UserId& user, const std::string& id) const override {
     std::shared_lock lock(db_mutex_);
-    if (!db_) return Closed();
+    if (!Readable()) return Closed();
     std::string value;
     leveldb::Status status = db_->Get(Checked(), keys::SentById(user, id), &value);
     if (status.IsNotFound()) return SentPlace();
@@ -504,7 +508,7 @@ class LevelDbStoreImpl : public LevelDbStore {
 
   Result<PeerMarks> ReadPeerMarks(const UserId& user, const UserId& peer) const override {
     std::shared_lock lock(db_mutex_);
-    if (!db_) return Closed();
+    if (!Readable()) return Closed();
     PeerMarks marks;
     Status status = GetSeqs(keys::PeerDelivered(user, peer), &marks.delivered, nullptr);
     if (status.ok()) status = GetSeqs(keys::PeerRead(user, peer), &marks.read, nullptr);
@@ -514,7 +518,7 @@ class LevelDbStoreImpl : public LevelDbStore {
 
   Result<std::vector<DeviceCursor>> ReadDevices(const UserId& user) const override {
     std::shared_lock lock(db_mutex_);
-    if (!db_) return Closed();
+    if (!Readable()) return Closed();
     std::vector<DeviceCursor> devices;
     PrefixCursor cursor(db_.get(), keys::DevicesPrefix(user));
     for (; cursor.Valid(); cursor.Next()) {
@@ -531,7 +535,7 @@ class LevelDbStoreImpl : public LevelDbStore {
 
   Result<Seq> ReadGroupTail(const GroupId& group) const override {
     std::shared_lock lock(db_mutex_);
-    if (!db_) return Closed();
+    if (!Readable()) return Closed();
     SeqCursor newest(db_.get(), keys::GroupLogPrefix(group), kNewest);
     if (!newest.status().ok()) return Failed(newest.status());
     return newest.Valid() ? newest.seq() : Seq();
@@ -539,7 +543,7 @@ class LevelDbStoreImpl : public LevelDbStore {
 
   Result<LogPage> ReadGroup(const GroupId& group, const Page& page) const override {
     std::shared_lock lock(db_mutex_);
-    if (!db_) return Closed();
+    if (!Readable()) return Closed();
     SeqCursor cursor(db_.get(), keys::GroupLogPrefix(group), page);
     return ReadPage(&cursor, page, [&] { return Decode(group, cursor.seq(), cursor.value()); });
   }
@@ -547,7 +551,7 @@ class LevelDbStoreImpl : public LevelDbStore {
   Result<std::vector<LogEntry>> ReadGroupReferring(const GroupId& group,
                                                    Seq target) const override {
     std::shared_lock lock(db_mutex_);
-    if (!db_) return Closed();
+    if (!Readable()) return Closed();
     return ReadNewest(keys::GroupReferringPrefix(group, target),
                       [&](Seq gseq) { return GetEntry(group, gseq); });
   }
@@ -555,7 +559,7 @@ class LevelDbStoreImpl : public LevelDbStore {
   Result<uint64_t> CountGroupUnread(const GroupId& group, const UserId& user, Seq read,
                                     uint64_t max) const override {
     std::shared_lock lock(db_mutex_);
-    if (!db_) return Closed();
+    if (!Readable()) return Closed();
     SeqCursor cursor(db_.get(), keys::GroupAuthorsPrefix(group), Page{.after = read});
     return Count(&cursor, max, "a group's authors", [&](std::string_view author, bool* counts) {
       MessageType type;
@@ -568,7 +572,7 @@ class LevelDbStoreImpl : public LevelDbStore {
   Result<std::vector<GroupMark>> ReadGroupMarks(const GroupId& group, const UserId& after,
                                                 size_t limit) const override {
     std::shared_lock lock(db_mutex_);
-    if (!db_) return Closed();
+    if (!Readable()) return Closed();
     std::vector<GroupMark> marks;
     PrefixCursor cursor(db_.get(), keys::GroupMarksPrefix(group), keys::PastMember(group, after));
     for (; cursor.Valid(); cursor.Next()) {
@@ -593,7 +597,7 @@ class LevelDbStoreImpl : public LevelDbStore {
 
   Result<GroupMark> ReadGroupMark(const GroupId& group, const UserId& user) const override {
     std::shared_lock lock(db_mutex_);
-    if (!db_) return Closed();
+    if (!Readable()) return Closed();
     GroupMark mark;
     mark.user = user;
     Seq got, seen;
@@ -626,8 +630,25 @@ class LevelDbStoreImpl : public LevelDbStore {
   tl::unexpected<Status> Damaged(const std::string& what) const {
     return Failed(leveldb::Status::Corruption(what + " doesn't hold what it must"));
   }
+  Status SyncWith(leveldb::WriteBatch* batch) {
+    Status status = Write(batch, /*sync=*/true);
+    leveldb::Status closed = env_.TakeFailure();
+    if (!status.ok() || closed.ok()) return status;
+    must_reopen_ = true;
+    return ToStatus(closed);
+  }
+
   tl::unexpected<Status> Closed() const {
-    return Error(Code::kUnavailable, "store " + path_ + " could not be opened again");
+    return Error(Code::kUnavailable, "store " + path_ + " isn't open, or not whole again yet");
+  }
+
+  // False while it lacks, or has an older state of, what it had before it was opened.
+  bool Readable() const { return db_ && applied_.load() >= whole_.load(); }
+
+  // What was applied, and what of it has been synced: only the latter says that nothing is missing.
+  void PutApplied(Lsn applied, leveldb::WriteBatch* batch) const {
+    batch->Put(keys::Meta("applied"),
+               Numbers(std::max(applied, whole_.load()).value(), synced_.value()));
   }
 
   Status OpenDb() {
@@ -673,10 +694,14 @@ class LevelDbStoreImpl : public LevelDbStore {
     return put.ok() ? Status() : ToStatus(put);
   }
 
+  // After a power cut a log may lack a batch and yet have a later one, so that what was applied
+  // past the last sync is applied again.
   Status LoadApplied() {
-    Seq applied;
-    Status status = GetSeqs(keys::Meta("applied"), &applied, nullptr);
-    if (status.ok()) applied_ = Lsn(applied.value());
+    Seq newest, synced;
+    Status status = GetSeqs(keys::Meta("applied"), &newest, &synced);
+    if (!status.ok()) return status;
+    whole_ = std::max({whole_.load(), applied_.load(), Lsn(newest.value())});
+    applied_ = synced_ = Lsn(synced.value());
     return status;
   }
 
@@ -801,7 +826,9 @@ class LevelDbStoreImpl : public LevelDbStore {
   mutable std::shared_mutex db_mutex_;  // held exclusively only while the database is reopened
   std::unique_ptr<leveldb::DB> db_;     // null where that failed
   std::atomic<Lsn> applied_;
-  bool must_reopen_ = false;  // the writer's
+  std::atomic<Lsn> whole_;  // what it had before it was opened; reads wait for that
+  Lsn synced_;              // the writer's, as is the next
+  bool must_reopen_ = false;
 };
 
 }  // namespace

@@ -192,10 +192,12 @@ class Recovery {
       auto applied = one.store->Applied();
       if (!applied) return Named(one, applied.error());
       one.applied = *applied;
+      auto newest = one.store->Newest();
+      if (!newest) return Named(one, newest.error());
       Status status = ApplyDeadLetters(&one);
       if (!status.ok()) return Named(one, status);
       behind = std::min(behind, one.applied);
-      ahead = std::max(ahead, one.applied);
+      ahead = std::max({ahead, one.applied, *newest});
     }
     if (ahead > out_.journal->last()) return StoresAreAhead(ahead);
     return out_.journal->Read(behind, out_.journal->last(), [&](std::vector<Transaction> found) {

@@ -152,7 +152,7 @@ void FaultEnv::PowerOn() {
   for (auto& [path, dir] : dirs) {
     dir.made_durably = true;
     for (auto& [name, file] : dir.now) {
-      if (settled.insert(file.get()).second) Settle(file.get(), file->append_only);
+      if (settled.insert(file.get()).second) Settle(file.get(), InOrder(*file));
     }
   }
   dirs_ = std::move(dirs);
@@ -187,6 +187,10 @@ void FaultEnv::SettleNames(Dir* dir) {
   }
   dir->pending.clear();
   dir->now = dir->durable;
+}
+
+bool FaultEnv::InOrder(const File& file) {
+  return file.append_only && !file.path.ends_with(".log");
 }
 
 // What the disk holds of a file after the power cut.
@@ -458,7 +462,7 @@ Status FaultEnv::SyncFile(File* file, const std::string& path) {
 // After a failed sync: some of it is on the disk, the rest never will be, and reads show all.
 void FaultEnv::LoseSome(File* file) {
   const std::string shown = file->now;
-  Settle(file, file->append_only);
+  Settle(file, InOrder(*file));
   file->now = shown;
 }
 

@@ -30,6 +30,7 @@ class LevelDbFixture {
   }
   MessageStore& store() { return *store_; }
   void Reopen() {
+    REQUIRE(store_->Sync().ok());
     store_.reset();
     Open(/*create=*/false);
   }
