@@ -40,7 +40,7 @@ promise is broken. Prints the seeds that failed and the last events of the first
 Exit codes: 0 all are right, 1 some failed, 2 wrong usage.
 )";
 
-constexpr unsigned kSecondsMax = 120;  // of one seed
+constexpr unsigned kSecondsMax = 60;  // of one seed
 
 struct Arguments {
   uint64_t seed = 0;

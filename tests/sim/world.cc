@@ -57,6 +57,9 @@ World::World(uint64_t seed, bool verbose)
   steps_ = random_.Between(50, 600);
   static constexpr uint64_t kTrouble[] = {20, 40, 80, 200};
   trouble_one_in_ = kTrouble[random_.Below(4)];
+  bool heavy = random_.OneIn(4);  // so that LevelDB begins new logs
+  long_one_in_ = heavy ? 2 : 10;
+  long_body_ = heavy ? 20'000 : 3'000;
   disk_.on_access = [this](const char* what, const std::string& path) {
     trace_.Access(what, path);
   };

@@ -38,6 +38,7 @@ class World {
 
  private:
   static ServerOptions OptionsFor(Dice* random);
+  bool PowerMayGo() const { return options_.log.durability != Durability::kOs; }
   bool PowerCutsLose() const { return options_.log.durability == Durability::kInterval; }
 
   void Live();
@@ -98,8 +99,10 @@ class World {
   std::vector<Phone*> auditors_;  // one of each user
   uint64_t steps_ = 0;
   uint64_t trouble_one_in_ = 0;
-  int64_t mend_at_us_ = 0;  // 0: nothing to mend
-  bool forgotten_ = false;  // by a power cut: all must be read before anybody writes
+  uint64_t long_one_in_ = 0;  // messages
+  uint64_t long_body_ = 0;    // bytes at most
+  int64_t mend_at_us_ = 0;    // 0: nothing to mend
+  bool forgotten_ = false;    // by a power cut: all must be read before anybody writes
 };
 
 }  // namespace parley::sim

@@ -102,7 +102,7 @@ void World::KillProcess() {
 
 // Now, or at an operation to come.
 void World::CutPower() {
-  if (options_.log.durability == Durability::kOs) return KillProcess();  // it promises no more
+  if (!PowerMayGo()) return KillProcess();
   if (random_.OneIn(3)) {
     disk_.CutPower();
     return NoticePowerCut();
@@ -140,6 +140,9 @@ void World::StartServer() {
     if (random_.OneIn(4)) Mend();  // the operator looks into it
   }
   trace_.Note("the broker starts");
+  if (PowerMayGo() && random_.OneIn(6)) {
+    disk_.CutPowerAt(random_.Between(1, 200));  // in the midst of it, or soon
+  }
   server_.Start();
 }
 

@@ -9,8 +9,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr uint64_t kLongBody = 3000;
-
 }  // namespace
 
 void World::Act(Phone& phone) {
@@ -45,7 +43,7 @@ void World::Send(Phone& phone) {
     message.to = AnyUser();
   }
   std::string body = "m" + std::to_string(message.token) + " ";
-  if (random_.OneIn(10)) body.append(random_.Below(kLongBody), 'x');
+  if (random_.OneIn(long_one_in_)) body.append(random_.Below(long_body_), 'x');
   SendNew(phone, message, {{"body", body}});
 }
 
