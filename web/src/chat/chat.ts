@@ -1,0 +1,519 @@
+import { Connection, type Login, type OpenLink } from './connection';
+import { type LogPage, NumberedLog } from './numbered_log';
+import { Outbox, type Outgoing, freshId } from './outbox';
+import { People } from './people';
+import { type Storage } from './storage';
+import { Talk, isNews } from './talk';
+import {
+  type Contact, type Group, type Listed, type Marks, type MessageType, type Presence, type Ref, type TalkId,
+  type WireError, type WireMessage, Refused, chatWith, inGroup, isGroup, nameOf, placeOf, talkOf,
+} from './wire';
+
+interface SyncAnswer extends LogPage {
+  head: number;
+  epoch: string;
+}
+interface HistoryAnswer extends LogPage, Marks {
+  receipts?: ({ user: string } & Marks)[];
+}
+interface RecentAnswer {
+  conversations: { with?: string; group?: string; unread: number; messages: WireMessage[] }[];
+  head: number;
+  epoch: string;
+}
+
+const syncPage = 500;
+const historyPage = 40;
+// Further behind than this it is quicker to start again.
+const behindMax = 2000;
+const earlyMax = 1000;
+const keptOfClosed = 100;
+const receiptDelayMs = 150;
+const resendMs = 8_000;
+const typingEveryMs = 3_000;
+const typingLastsMs = 6_000;
+
+// All that one signed-in device knows and does. The page shows it; it knows no page.
+export class Chat {
+  readonly me: string;
+  readonly connection: Connection;
+  readonly outbox: Outbox;
+  readonly people = new People();
+  readonly talks = new Map<TalkId, Talk>();
+  readonly groups = new Map<string, Group>();
+  // The lists have been read since the page began; until then there is nothing to show.
+  loaded = false;
+  // Caught up with the log over the present connection.
+  current = false;
+  openTalk: TalkId | undefined;
+
+  private log: NumberedLog | undefined;
+  private groupLogs = new Map<string, NumberedLog>();
+  private early: WireMessage[] = []; // what came before the log's head was known
+  private epoch = '';
+  private readTo: Record<TalkId, number>;
+  private sent = { delivered: 0, read: 0 };
+  private sentAt = new Map<string, number>(); // when a message of the outbox was last sent (ms)
+  private stale = new Set<TalkId>(); // receipts may have been missed
+  private typingSent = new Map<TalkId, number>();
+  private timers = new Map<string, ReturnType<typeof setTimeout>>();
+
+  // `changed` is called after anything that is shown has changed; `arrived` for each message from
+  // somebody else that is new.
+  constructor(
+    login: Login,
+    open: OpenLink,
+    private readonly storage: Storage,
+    private readonly changed: () => void,
+    private readonly arrived: (message: WireMessage, talk: Talk) => void = () => {},
+  ) {
+    this.me = login.user;
+    this.outbox = new Outbox(storage, `parley.outbox.${login.device}`);
+    this.readTo = storage.get(this.readKey) ?? {};
+    this.connection = new Connection(login, open, {
+      changed: () => this.onState(),
+      up: () => void this.begin(),
+      message: (topic, payload) => this.onMessage(topic, payload),
+    });
+  }
+
+  start(): void {
+    this.connection.start();
+  }
+  stop(): void {
+    for (const timer of this.timers.values()) clearTimeout(timer);
+    this.timers.clear();
+    this.connection.close();
+  }
+
+  // The conversations, the latest first.
+  get list(): Talk[] {
+    return [...this.talks.values()].filter((talk) => talk.last).sort((a, b) => timeOf(b) - timeOf(a));
+  }
+  get unread(): number {
+    return [...this.talks.values()].reduce((sum, talk) => sum + talk.unread, 0);
+  }
+  talk(id: TalkId): Talk {
+    let talk = this.talks.get(id);
+    if (!talk) this.talks.set(id, (talk = new Talk(id)));
+    return talk;
+  }
+  titleOf(id: TalkId): string {
+    return (isGroup(id) && this.groups.get(nameOf(id))?.title) || nameOf(id);
+  }
+  membersOf(id: TalkId): string[] {
+    return this.groups.get(nameOf(id))?.members?.map((member) => member.user) ?? [];
+  }
+
+  // How far a message of mine is.
+  progress(talk: Talk, message: WireMessage): 'stored' | 'delivered' | 'read' {
+    const others = isGroup(talk.id) ? this.membersOf(talk.id).filter((user) => user !== this.me) : [nameOf(talk.id)];
+    const { delivered, read } = talk.reached(others);
+    const place = placeOf(message);
+    if (place <= read) return 'read';
+    return place <= delivered ? 'delivered' : 'stored';
+  }
+
+  // ---- Writing
+
+  send(talk: TalkId, type: MessageType, body?: unknown, ref?: Ref): void {
+    const outgoing: Outgoing = { id: freshId(), talk, type, body, ts: Date.now() };
+    if (ref) outgoing.ref = { from: ref.from, id: ref.id };
+    this.outbox.add(outgoing);
+    this.talk(talk);
+    this.typing(talk, false);
+    if (this.current) this.transmit(outgoing);
+    this.changed();
+  }
+  retry(id: string): void {
+    this.outbox.revive(id);
+    this.sendWaiting(true);
+    this.changed();
+  }
+  drop(id: string): void {
+    this.outbox.remove(id);
+    this.changed();
+  }
+
+  private transmit({ id, talk, type, body, ref }: Outgoing): void {
+    if (this.connection.publish(talk, { id, type, body, ref })) this.sentAt.set(id, Date.now());
+    this.later('resend', resendMs, () => this.sendWaiting(false));
+  }
+
+  // In the order in which they were written; `all`, or those that were sent long ago.
+  private sendWaiting(all: boolean): void {
+    if (!this.current) return;
+    const before = Date.now() - resendMs + 100;
+    for (const outgoing of this.outbox.waiting) {
+      if (all || (this.sentAt.get(outgoing.id) ?? 0) <= before) this.transmit(outgoing);
+    }
+    if (this.outbox.waiting.length > 0) this.later('resend', resendMs, () => this.sendWaiting(false));
+  }
+
+  private onOutcome(outcome: { ok: boolean; id?: string; error?: WireError }): void {
+    if (outcome.id === undefined || !this.outbox.find(outcome.id)) return;
+    if (outcome.ok) this.outbox.remove(outcome.id);
+    else if (['busy', 'unavailable', 'quota'].includes(outcome.error!.code)) {
+      this.later('again', outcome.error!.retry_after_ms ?? 2_000, () => this.sendWaiting(true));
+    } else this.outbox.refuse(outcome.id, outcome.error!);
+    this.changed();
+  }
+
+  // ---- Reading
+
+  // Shows a conversation: reads its newest page where that is not at hand.
+  async open(id: TalkId | undefined): Promise<void> {
+    if (this.openTalk && this.openTalk !== id) this.talks.get(this.openTalk)?.trim(keptOfClosed);
+    this.openTalk = id;
+    if (!id) return this.changed();
+    const talk = this.talk(id);
+    this.changed();
+    if (isGroup(id)) void this.refreshGroup(nameOf(id));
+    if (!talk.opened) await this.loadOlder(talk);
+    else if (this.stale.has(id)) await this.refreshMarks(talk);
+  }
+
+  async loadOlder(talk: Talk): Promise<void> {
+    if (talk.older === 'reading' || talk.older === 'none' || !this.connection.up) return;
+    talk.older = 'reading';
+    this.changed();
+    const first = talk.messages[0];
+    try {
+      const page = await this.history(talk, historyPage, first && placeOf(first));
+      talk.addPage(page.messages, page.more);
+      this.takeMarks(talk, page);
+    } catch {
+      talk.older = 'failed';
+    }
+    this.changed();
+  }
+
+  // All that is in a conversation was seen.
+  markRead(talk: Talk): void {
+    if (talk.unread === 0 && (this.readTo[talk.id] ?? 0) >= talk.lastSeq) return;
+    this.readTo[talk.id] = talk.lastSeq;
+    this.storage.set(this.readKey, this.readTo);
+    this.setRead(talk);
+    this.changed();
+  }
+  // Another tab of this browser has read.
+  readElsewhere(): void {
+    this.readTo = this.storage.get(this.readKey) ?? {};
+    for (const talk of this.talks.values()) {
+      if ((this.readTo[talk.id] ?? 0) >= talk.lastSeq) this.setRead(talk);
+    }
+    this.changed();
+  }
+  private get readKey(): string {
+    return `parley.read.${this.me}`;
+  }
+  private setRead(talk: Talk): void {
+    talk.unread = 0;
+    talk.firstUnread = undefined;
+    if (this.isTopic(talk.id)) {
+      this.connection.publish(`receipt/${this.me}`, { group: nameOf(talk.id), read: talk.lastSeq });
+    } else {
+      this.later('receipt', receiptDelayMs, () => this.sendReceipt());
+    }
+  }
+
+  // A receipt says "read" of everything up to a number, whichever conversation it is in. So it goes up
+  // to the first message that waits unread in any of them, and no further.
+  private get allReadTo(): number {
+    let first = (this.log?.last ?? 0) + 1;
+    for (const [id, talk] of this.talks) {
+      if (talk.unread === 0 || this.isTopic(id)) continue;
+      first = Math.min(first, talk.firstUnread ?? 1);
+    }
+    return first - 1;
+  }
+
+  private sendReceipt(): void {
+    if (!this.log || !this.current) return;
+    const receipt: Marks = {};
+    if (this.log.last > this.sent.delivered) receipt.delivered = this.sent.delivered = this.log.last;
+    if (this.allReadTo > this.sent.read) receipt.read = this.sent.read = this.allReadTo;
+    if (receipt.delivered || receipt.read) this.connection.publish(`receipt/${this.me}`, receipt);
+  }
+
+  private history(talk: Talk, limit: number, before?: number): Promise<HistoryAnswer> {
+    const of = isGroup(talk.id) ? { group: nameOf(talk.id) } : { with: nameOf(talk.id) };
+    return this.connection.ask<HistoryAnswer>('history', { ...of, limit, before });
+  }
+
+  private async refreshMarks(talk: Talk): Promise<void> {
+    try {
+      this.takeMarks(talk, await this.history(talk, 1));
+      this.changed();
+    } catch {
+      // It stays stale.
+    }
+  }
+
+  private takeMarks(talk: Talk, page: HistoryAnswer): void {
+    if (!isGroup(talk.id)) talk.receipt(nameOf(talk.id), page);
+    for (const { user, ...marks } of page.receipts ?? []) talk.receipt(user, marks);
+    this.stale.delete(talk.id);
+  }
+
+  // ---- Typing
+
+  typing(talk: TalkId, on: boolean): void {
+    const sent = this.typingSent.get(talk) ?? 0;
+    if (on ? Date.now() - sent < typingEveryMs : sent === 0) return;
+    this.typingSent.set(talk, on ? Date.now() : 0);
+    const topic = isGroup(talk) ? `typing/${talk}` : `typing/${nameOf(talk)}`;
+    this.connection.publish(topic, { on });
+  }
+
+  private onTyping(event: { from: string; group?: string; on: boolean }): void {
+    const talk = this.talks.get(event.group !== undefined ? inGroup(event.group) : chatWith(event.from));
+    if (!talk || event.from === this.me) return;
+    if (event.on) talk.typing.set(event.from, Date.now() + typingLastsMs);
+    else talk.typing.delete(event.from);
+    this.later('typing', typingLastsMs + 50, () => this.expireTyping());
+    this.changed();
+  }
+
+  private expireTyping(): void {
+    const now = Date.now();
+    for (const talk of this.talks.values()) {
+      for (const [user, until] of talk.typing) if (until <= now) talk.typing.delete(user);
+    }
+    this.changed();
+  }
+
+  // ---- People and groups
+
+  async contact(action: 'add' | 'accept' | 'remove' | 'block' | 'unblock', user: string): Promise<void> {
+    const { contact } = await this.connection.ask<{ contact: Contact }>(`contacts.${action}`, { user });
+    this.people.addContacts([contact]);
+    if (contact.state === 'accepted') await this.refreshPresence();
+    this.changed();
+  }
+
+  async createGroup(group: string, title: string, members: string[]): Promise<TalkId> {
+    this.takeGroup(await this.connection.ask<Group>('groups.create', { group, title: title || undefined, members }));
+    return inGroup(group);
+  }
+  async changeGroup(
+    change: 'add' | 'remove' | 'leave' | 'set' | 'set_role' | 'join',
+    group: string,
+    members: object = {},
+  ): Promise<void> {
+    await this.connection.ask(`groups.${change}`, { group, ...members });
+    await this.refreshGroup(group);
+  }
+  async refreshGroup(group: string): Promise<void> {
+    try {
+      this.takeGroup(await this.connection.ask<Group>('groups.get', { group, limit: 300 }));
+    } catch (error) {
+      const known = this.groups.get(group);
+      if (known && error instanceof Refused) this.groups.set(group, { ...known, role: 'none', members: [] });
+    }
+    this.changed();
+  }
+
+  private takeGroup(group: Group): void {
+    this.groups.set(group.group, { ...this.groups.get(group.group), ...group });
+    if (group.delivery === 'topic' && group.role !== 'none') this.followGroup(group);
+    else this.groupLogs.delete(group.group);
+  }
+  private isTopic(id: TalkId): boolean {
+    return isGroup(id) && this.groupLogs.has(nameOf(id));
+  }
+
+  // A topic group isn't in my log: it has numbers and a subscription of its own.
+  private followGroup({ group, head, unread, read }: Group): void {
+    if (this.groupLogs.has(group)) return;
+    const talk = this.talk(inGroup(group));
+    talk.unread = unread ?? 0;
+    talk.lastSeq = head;
+    if (read !== undefined) this.readTo[talk.id] = Math.max(read, this.readTo[talk.id] ?? 0);
+    const log = new NumberedLog(head, (m) => m.gseq ?? 0, (m) => this.apply(m, m.gseq ?? 0),
+      (after) => this.connection.ask<LogPage>('sync', { group, after, limit: syncPage }));
+    this.groupLogs.set(group, log);
+    void this.resumeGroup(group, log, talk).catch(() => {});
+  }
+  private async resumeGroup(group: string, log: NumberedLog, talk: Talk): Promise<void> {
+    await this.connection.subscribe([`group/${group}`]);
+    await log.catchUp();
+    if (!talk.last) talk.last = (await this.history(talk, 1)).messages[0];
+    this.changed();
+  }
+
+  private async refreshPresence(): Promise<void> {
+    const { users } = await this.connection.ask<{ users: Presence[] }>('presence', { contacts: true });
+    this.people.setPresence(users, true);
+  }
+
+  // ---- The connection
+
+  private onState(): void {
+    if (!this.connection.up) {
+      this.current = false;
+      this.people.forgetPresence();
+      for (const talk of this.talks.values()) {
+        this.stale.add(talk.id);
+        talk.typing.clear();
+        if (talk.older === 'reading') talk.older = 'failed';
+      }
+    }
+    this.changed();
+  }
+
+  private async begin(): Promise<void> {
+    const { me, connection } = this;
+    try {
+      await connection.subscribe(['chat', 'receipt', 'presence', 'typing'].map((kind) => `${kind}/${me}`));
+      if (this.log) await this.log.catchUp();
+      if (!this.log) await this.load();
+      this.becomeCurrent();
+      await this.refreshPeople();
+    } catch {
+      // The connection went, and comes again; or the server refuses now what it must not for ever.
+      if (connection.up) this.later('begin', 2_000, () => connection.up && connection.renew());
+    }
+  }
+
+  private becomeCurrent(): void {
+    this.current = true;
+    this.sent = { delivered: 0, read: 0 };
+    this.sendReceipt();
+    this.sendWaiting(true);
+    const open = this.openTalk && this.talks.get(this.openTalk);
+    if (open && !open.opened) void this.loadOlder(open);
+    else if (open) void this.refreshMarks(open);
+    this.changed();
+  }
+
+  private async refreshPeople(): Promise<void> {
+    const ask = this.connection.ask.bind(this.connection);
+    const [{ contacts }, { groups }] = await Promise.all([
+      ask<{ contacts: Contact[] }>('contacts.list', { limit: 1000 }),
+      ask<{ groups: Group[] }>('groups.list', { limit: 300 }),
+      this.refreshPresence(),
+    ]);
+    this.people.setContacts(contacts);
+    for (const group of groups) this.takeGroup(group);
+    for (const [group, log] of this.groupLogs) {
+      await this.resumeGroup(group, log, this.talk(inGroup(group)));
+    }
+    this.loaded = true;
+    this.changed();
+  }
+
+  // Where the log stands, and the conversations up to there.
+  private async load(): Promise<void> {
+    const recent = await this.connection.ask<RecentAnswer>('recent');
+    const { conversations } = await this.connection.ask<{ conversations: Listed[] }>('conversations', { limit: 100 });
+    this.epoch = recent.epoch;
+    for (const listed of conversations) this.takeListed(listed, recent);
+    this.log = new NumberedLog(recent.head, (m) => m.seq ?? 0, (m) => this.apply(m, m.seq ?? 0),
+      (after) => this.sync(after));
+    for (const message of this.early.splice(0)) this.log.offer(message);
+  }
+
+  private takeListed(listed: Listed, recent: RecentAnswer): void {
+    const id = listed.group !== undefined ? inGroup(listed.group) : chatWith(listed.with!);
+    const talk = this.talk(id);
+    talk.last = listed.last;
+    talk.lastSeq = listed.last.seq ?? 0;
+    talk.unread = listed.unread;
+    const readTo = this.readTo[id] ?? 0;
+    const page = recent.conversations.find((one) => (listed.group ? one.group === listed.group : one.with === listed.with));
+    const news = (page?.messages ?? []).filter((message) => isNews(message, this.me));
+    const known = news.slice(0, listed.unread).filter((message) => message.seq! > readTo);
+    const all = news.length >= listed.unread || (page?.messages.at(-1)?.seq ?? Infinity) <= readTo;
+    if (talk.lastSeq <= readTo) talk.unread = 0;
+    else if (all) talk.unread = known.length;
+    talk.firstUnread = all ? known.at(-1)?.seq : undefined;
+  }
+
+  private async sync(after: number): Promise<LogPage> {
+    const page = await this.connection.ask<SyncAnswer>('sync', { after, limit: syncPage });
+    if (page.epoch === this.epoch && page.head - after <= behindMax) return page;
+    this.reset();
+    return { messages: [], more: false };
+  }
+
+  // What is held here isn't the log any more, or is too far behind it.
+  private reset(): void {
+    this.log = undefined;
+    this.groupLogs.clear();
+    for (const talk of this.talks.values()) talk.forget();
+    this.talks.clear();
+    if (this.openTalk) this.talk(this.openTalk);
+  }
+
+  // ---- What arrives
+
+  private onMessage(topic: string, payload: string): void {
+    const message = JSON.parse(payload) as never;
+    if (topic.startsWith('answer/')) return this.onOutcome(message);
+    if (topic.startsWith('typing/')) return this.onTyping(message);
+    if (topic.startsWith('presence/')) return this.onPresence(message);
+    if (topic.startsWith('receipt/')) return this.onReceipt(message);
+    if (topic.startsWith('group/')) return this.onGroupMessage(message);
+    this.onInbox(message);
+  }
+
+  private onInbox(message: WireMessage): void {
+    if (this.log) this.log.offer(message);
+    else if (this.early.length < earlyMax) this.early.push(message);
+    this.settle(message);
+  }
+  private onGroupMessage(message: WireMessage): void {
+    this.groupLogs.get(message.group!)?.offer(message);
+    this.settle(message);
+  }
+  // A message of mine that is in the log, be it for the second time, need not be sent any more.
+  private settle(message: WireMessage): void {
+    if (message.from !== this.me) return;
+    this.sentAt.delete(message.id);
+    if (this.outbox.remove(message.id)) this.changed();
+  }
+
+  // The next message of a log, `number` being its place there.
+  private apply(message: WireMessage, number: number): void {
+    const talk = this.talk(talkOf(message, this.me));
+    this.settle(message);
+    talk.typing.delete(message.from);
+    if (number > talk.lastSeq || !talk.last) this.count(talk, message, number);
+    talk.add(message);
+    if (message.type === 'system') this.later(talk.id, 100, () => void this.refreshGroup(nameOf(talk.id)));
+    this.later('receipt', receiptDelayMs, () => this.sendReceipt());
+    this.changed();
+  }
+
+  private count(talk: Talk, message: WireMessage, number: number): void {
+    talk.lastSeq = number;
+    if (!isNews(message, this.me) || number <= (this.readTo[talk.id] ?? 0)) return;
+    if (talk.unread === 0) talk.firstUnread = number;
+    talk.unread++;
+    this.arrived(message, talk);
+  }
+
+  private onReceipt({ by, group, ...marks }: { by: string; group?: string } & Marks): void {
+    this.talks.get(group !== undefined ? inGroup(group) : chatWith(by))?.receipt(by, marks);
+    this.changed();
+  }
+
+  private onPresence(batch: { users: Presence[]; contacts?: Contact[] }): void {
+    this.people.addContacts(batch.contacts ?? []);
+    this.people.setPresence(batch.users);
+    if (batch.contacts?.some((contact) => contact.state === 'accepted')) void this.refreshPresence().catch(() => {});
+    this.changed();
+  }
+
+  // Runs once, `ms` after the first of the calls that ask for it.
+  private later(name: string, ms: number, run: () => void): void {
+    if (this.timers.has(name)) return;
+    this.timers.set(name, setTimeout(() => {
+      this.timers.delete(name);
+      run();
+    }, ms));
+  }
+}
+
+const timeOf = (talk: Talk): number => talk.last?.ts ?? 0;
