@@ -65,10 +65,13 @@ void DirectoryAccounts::RecordSeen(const UserId& user, const DeviceId& device, i
 void DirectoryAccounts::ScheduleSeen() {
   if (seen_scheduled_ || seen_.empty()) return;
   seen_scheduled_ = thread_->PostAfter(kSeenDelay, [this] {
+    {
+      std::lock_guard lock(seen_mutex_);
+      seen_scheduled_ = false;  // what comes from now on has a turn of its own, also at the end
+    }
     (void)WriteSeen();
     std::lock_guard lock(seen_mutex_);
-    seen_scheduled_ = false;
-    ScheduleSeen();  // what came meanwhile, or couldn't be written
+    ScheduleSeen();  // what couldn't be written
   });
 }
 
