@@ -113,7 +113,10 @@ bool TakePointer(std::string_view in, LogEntry* entry) {
 // Adds a record's entries, for those owners of it that belong to this store.
 class BatchWriter {
  public:
-  BatchWriter(const Mine& mine, leveldb::WriteBatch* batch) : mine_(mine), batch_(batch) {}
+  // `marked` tells how far a mark is in the store, by its key.
+  BatchWriter(const Mine& mine, std::function<Seq(const std::string&)> marked,
+              leveldb::WriteBatch* batch)
+      : mine_(mine), marked_(std::move(marked)), batch_(batch) {}
 
   void Add(const Transaction& transaction) {
     lsn_ = transaction.lsn;
@@ -151,13 +154,8 @@ class BatchWriter {
   }
   void operator()(const GroupMarksRecord& marks) {
     if (!mine_(marks.group.str())) return;
-    uint64_t ts = static_cast<uint64_t>(marks.ts_ms);
-    if (marks.delivered != Seq()) {
-      Put(keys::MemberDelivered(marks.group, marks.user), Numbers(marks.delivered.value(), ts));
-    }
-    if (marks.read != Seq()) {
-      Put(keys::MemberRead(marks.group, marks.user), Numbers(marks.read.value(), ts));
-    }
+    Advance(keys::MemberDelivered(marks.group, marks.user), marks.delivered, marks.ts_ms);
+    Advance(keys::MemberRead(marks.group, marks.user), marks.read, marks.ts_ms);
   }
   void operator()(const GroupRecord&) {}  // the roster's
   void operator()(const ContactRecord&) {}
@@ -198,6 +196,15 @@ class BatchWriter {
   void Put(std::string_view key, std::string_view value) {
     batch_->Put(ToSlice(key), ToSlice(value));
   }
+  // In a group whose delivery was changed, members confirm older messages after newer ones.
+  void Advance(const std::string& key, Seq to, int64_t ts_ms) {
+    if (to == Seq()) return;
+    auto [mark, first] = advanced_.try_emplace(key);
+    if (first) mark->second = marked_(key);
+    if (to < mark->second) return;
+    mark->second = to;
+    Put(key, Numbers(to.value(), static_cast<uint64_t>(ts_ms)));
+  }
   // value_ is what the user's log holds.
   void Entry(const MessageRecord& message, const UserId& user, Seq seq, std::string_view with) {
     uint8_t direction = user == message.from ? 0 : kIncoming;
@@ -229,10 +236,12 @@ class BatchWriter {
   }
 
   const Mine& mine_;
+  const std::function<Seq(const std::string&)> marked_;
   leveldb::WriteBatch* batch_;
   Lsn lsn_;
   std::string value_;
-  std::unordered_map<std::string, Seq> newest_;  // by the key of a conversation
+  std::unordered_map<std::string, Seq> newest_;    // by the key of a conversation
+  std::unordered_map<std::string, Seq> advanced_;  // by the key of a member's mark
 };
 
 // The entries of one prefix, in their order, from a key on.
@@ -350,16 +359,22 @@ class LevelDbStoreImpl : public LevelDbStore {
     }
     Lsn applied = applied_;
     leveldb::WriteBatch batch;
-    BatchWriter writer(mine, &batch);
+    Status status;
+    auto marked = [&](const std::string& key) {
+      Seq mark, ts;
+      if (status.ok()) status = GetSeqs(key, &mark, &ts);
+      return mark;
+    };
+    BatchWriter writer(mine, marked, &batch);
     for (const Transaction* transaction : transactions) {
       if (transaction->lsn <= applied) continue;
       writer.Add(*transaction);
       applied = transaction->lsn;
     }
     writer.Finish();
-    if (applied == applied_.load()) return Status();
+    if (!status.ok() || applied == applied_.load()) return status;
     PutApplied(applied, &batch);
-    Status status = Write(&batch, /*sync=*/false);
+    status = Write(&batch, /*sync=*/false);
     if (status.ok()) applied_ = applied;
     return status;
   }

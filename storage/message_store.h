@@ -115,7 +115,7 @@ class Store {
   // Applies, of each transaction above Applied(), what concerns owners for whom `mine` is true (the
   // roster: what is the roster's), and remembers the last transaction's Lsn as applied: atomically,
   // not yet synced. Transactions ascend. Marks and cursors replace those that were there: they come
-  // grown.
+  // grown, but for a member's in a group, which only grow here.
   virtual Status Apply(std::span<const Transaction* const> transactions, const Mine& mine) = 0;
   // Makes all that was applied survive a power cut.
   virtual Status Sync() = 0;

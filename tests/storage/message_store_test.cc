@@ -279,6 +279,21 @@ TEMPLATE_TEST_CASE("a new store is empty and says so", "", STORES) {
   CHECK(store.ReadGroupMark(group, bob).value().read == Seq());
 }
 
+TEMPLATE_TEST_CASE("a member's marks in a group don't go back", "", STORES) {
+  TestType fixture;
+  const GroupId group("readers");
+  const UserId bob("bob");
+  auto confirm = [&](uint64_t lsn, Seq delivered, Seq read) {
+    Transaction marks{Lsn(lsn), {GroupMarksRecord{group, bob, delivered, read, 7}}};
+    const Transaction* one[] = {&marks};
+    REQUIRE(fixture.store().Apply(one, Everyone).ok());
+  };
+  confirm(1, Seq(5), Seq(4));
+  confirm(2, Seq(3), Seq(6));
+  CHECK(fixture.store().ReadGroupMark(group, bob)->delivered == Seq(5));
+  CHECK(fixture.store().ReadGroupMark(group, bob)->read == Seq(6));
+}
+
 TEMPLATE_TEST_CASE("transactions at or below the applied one change nothing", "", STORES) {
   TestType fixture;
   MessageStore& store = fixture.store();

@@ -88,9 +88,13 @@ class StoreModel {
     if (!Mine(marks.group.str()) || (marks.delivered == Seq() && marks.read == Seq())) return;
     GroupMark& known = group_marks_[marks.group][marks.user];
     known.user = marks.user;
-    if (marks.delivered != Seq()) known.delivered = marks.delivered;
-    if (marks.read != Seq()) known.read = marks.read;
-    known.ts_ms = marks.ts_ms;
+    const std::pair<Seq, Seq*> both[] = {{marks.delivered, &known.delivered},
+                                         {marks.read, &known.read}};
+    for (auto [to, mark] : both) {
+      if (to == Seq() || to < *mark) continue;
+      *mark = to;
+      known.ts_ms = marks.ts_ms;
+    }
   }
   void operator()(const GroupRecord&) {}  // the roster's
   void operator()(const ContactRecord&) {}
@@ -417,6 +421,7 @@ class StepNumberer {
   }
   Record MarksIn(const Step& step, const UserId& user, const GroupId& group) {
     PeerMarks& known = group_marks_[{group, user}];
+    if (step.number % 7 == 0) known = {};  // it begins anew with older ones
     known.delivered = Seq(known.delivered.value() + step.number % 4);
     known.read = Seq(known.read.value() + step.number % 3);
     return GroupMarksRecord{group, user, step.number % 2 ? known.delivered : Seq(),
