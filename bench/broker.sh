@@ -17,7 +17,7 @@ trap 'exit 143' TERM
 prepare() {
   if [ -z "$bin" ]; then
     local targets=(parley_load)
-    if [ $plain_only = no ]; then targets+=(mosquitto_parley parleyctl parley_tokens "$@"); fi
+    if [ $plain_only = no ]; then targets+=(mosquitto_parley parley_io parleyctl parley_tokens "$@"); fi
     say "building"
     script/build --quiet release "${targets[@]}"
     bin=build/bin
@@ -69,11 +69,12 @@ renew_users() {
 }
 
 # configuration KIND: mosquitto.conf with our listener, and the plugin's part for our data or none.
+# KIND is plain, parley, or preload: Parley with libparley_io.so.
 # The broker stays the user that runs this, who can read the plugin wherever it was built.
 configuration() {
   awk -v kind="$1" -v port="$port" -v plugin="${bin%/bin}/lib/mosquitto_parley.so" \
     -v data="$data" -v user="$(id -un)" -v more="$more_options" '
-    BEGIN { parley = kind == "parley" }
+    BEGIN { parley = kind != "plain" }
     /^(log_dest|allow_anonymous|plugin_opt_user_rate|plugin_opt_durability) / { next }
     /^listener / { print "listener " port " 127.0.0.1"; next }
     /^plugin / { if (parley) print "plugin " plugin; next }
@@ -94,7 +95,9 @@ start_broker() {
   local kind=$1
   while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
   configuration "$kind" >"$work/$kind.conf"
-  "$(PATH=$PATH:/usr/sbin command -v mosquitto)" -c "$work/$kind.conf" \
+  local preload=()
+  if [ "$kind" = preload ]; then preload=(LD_PRELOAD="${bin%/bin}/lib/libparley_io.so"); fi
+  env "${preload[@]}" "$(PATH=$PATH:/usr/sbin command -v mosquitto)" -c "$work/$kind.conf" \
     </dev/null >"$work/$kind.log" 2>&1 &
   broker=$!
   broker_options=(--port "$port" --pid "$broker")

@@ -36,6 +36,14 @@ bool IsStreamSocket(int fd) {
   return is_stream;
 }
 
+// As the kernel does when there are bytes that nobody has read (RFC 1122, 4.2.2.13).
+void ResetOnClose(int fd) {
+  int error = errno;
+  linger at_once{1, 0};
+  (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  errno = error;
+}
+
 int Fail(int error) {
   errno = error;
   return -1;
@@ -237,10 +245,17 @@ void BrokerIo::FlushAll() {
   errno = error;
 }
 
-void BrokerIo::Forget(int fd) {
+void BrokerIo::Closing(int fd) {
   Descriptor* descriptor = Find(fd);
   if (descriptor == nullptr) return;
   Flush(fd);
+  if (!descriptor->in.empty()) ResetOnClose(fd);
+  Forget(fd);
+}
+
+void BrokerIo::Forget(int fd) {
+  Descriptor* descriptor = Find(fd);
+  if (descriptor == nullptr) return;
   descriptor->in.Clear(&blocks_);
   descriptor->out.Clear(&blocks_);
   Descriptor forgotten;

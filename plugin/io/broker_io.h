@@ -85,7 +85,9 @@ class BrokerIo {
   void Flush(int fd);
   // The same of all descriptors.
   void FlushAll();
-  // Before `fd` is closed, and when its number is given to another.
+  // Before `fd` is closed.
+  void Closing(int fd);
+  // When the number `fd` is found to be another descriptor's, whose the bytes here aren't.
   void Forget(int fd);
 
   // Blocks in use: 0 when all that was read was asked for, and all that was written is out.

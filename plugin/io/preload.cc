@@ -171,9 +171,9 @@ void FlushAll() {
   if (OnLoop()) broker_io->FlushAll();
 }
 
-void Forget(int fd) {
+void Closing(int fd) {
   if (!OnLoop()) return;
-  broker_io->Forget(fd);
+  broker_io->Closing(fd);
   if (fd == broker_io->set()) {
     broker_io->FlushAll();
     Disengage();
@@ -225,7 +225,7 @@ PARLEY_IO_EXPORT ssize_t write(int fd, const void* data, size_t bytes) {
 }
 
 PARLEY_IO_EXPORT int close(int fd) {
-  Forget(fd);
+  Closing(fd);
   return next_close(fd);
 }
 
@@ -241,13 +241,13 @@ PARLEY_IO_EXPORT int dup(int fd) noexcept {
 
 PARLEY_IO_EXPORT int dup2(int fd, int wanted) noexcept {
   Flush(fd);
-  if (fd != wanted) Forget(wanted);
+  if (fd != wanted) Closing(wanted);
   return next_dup2(fd, wanted);
 }
 
 PARLEY_IO_EXPORT int dup3(int fd, int wanted, int flags) noexcept {
   Flush(fd);
-  if (fd != wanted) Forget(wanted);
+  if (fd != wanted) Closing(wanted);
   return next_dup3(fd, wanted, flags);
 }
 

@@ -37,7 +37,7 @@ class PlainIo {
   }
   ssize_t Read(int fd, void* data, size_t bytes) { return read(fd, data, bytes); }
   ssize_t Write(int fd, const void* data, size_t bytes) { return write(fd, data, bytes); }
-  void Forget(int) {}
+  void Closing(int) {}
   size_t blocks() const { return 0; }
 
  private:
@@ -254,7 +254,7 @@ class World {
   }
   void Disconnect(Connection* connection) {
     PARLEY_MUST(io_.Control(EPOLL_CTL_DEL, connection->pair.ours, nullptr) == 0);
-    io_.Forget(connection->pair.ours);
+    io_.Closing(connection->pair.ours);
     close(connection->pair.ours);
     connection->pair.ours = -1;
     connection->closed = true;
@@ -324,9 +324,8 @@ Seeds ChosenSeeds() {
 }
 
 template <class Io>
-void RunSeeds() {
+void RunSeeds(Seeds seeds) {
   signal(SIGPIPE, SIG_IGN);
-  Seeds seeds = ChosenSeeds();
   for (unsigned seed = seeds.first; seed < seeds.first + seeds.count; ++seed) {
     INFO("PARLEY_IO_SEEDS=" << seed << ":1");
     World<Io>(seed).Run(1000);
@@ -334,10 +333,12 @@ void RunSeeds() {
 }
 
 TEST_CASE("over plain system calls, both sides get all that was sent, in order") {
-  RunSeeds<PlainIo>();
+  RunSeeds<PlainIo>({.first = ChosenSeeds().first, .count = 2});
 }
 
-TEST_CASE("over BrokerIo, both sides get all that was sent, in order") { RunSeeds<BrokerIo>(); }
+TEST_CASE("over BrokerIo, both sides get all that was sent, in order") {
+  RunSeeds<BrokerIo>(ChosenSeeds());
+}
 
 }  // namespace
 }  // namespace parley::io

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <stdexcept>
 #include <string>
@@ -25,7 +26,10 @@ struct Calls {
   int controls = 0;  // epoll_ctl
   int reads = 0;
   int writes = 0;
-  int write_error = 0;  // if not 0, writes fail with it
+  int events = 0;            // that epoll_wait told
+  int timeout_ms = -2;       // of the last epoll_wait
+  int write_error = 0;       // if not 0, writes fail with it
+  size_t room = ~size_t{0};  // bytes that one write takes at most
 
   static Calls& Get() {
     static Calls calls;
@@ -34,6 +38,14 @@ struct Calls {
   static void Reset() { Get() = Calls(); }
 };
 
+inline ssize_t WriteParts(int fd, const iovec* parts, int count, size_t room) {
+  std::string bytes;
+  for (int i = 0; i < count; ++i) {
+    bytes.append(static_cast<const char*>(parts[i].iov_base), parts[i].iov_len);
+  }
+  return write(fd, bytes.data(), std::min(bytes.size(), room));
+}
+
 inline Kernel CountingKernel() {
   return {
       .epoll_ctl =
@@ -41,7 +53,13 @@ inline Kernel CountingKernel() {
             ++Calls::Get().controls;
             return epoll_ctl(set, operation, fd, event);
           },
-      .epoll_wait = epoll_wait,
+      .epoll_wait =
+          [](int set, epoll_event* events, int events_max, int timeout_ms) {
+            Calls::Get().timeout_ms = timeout_ms;
+            int count = epoll_wait(set, events, events_max, timeout_ms);
+            Calls::Get().events += std::max(count, 0);
+            return count;
+          },
       .read =
           [](int fd, void* data, size_t bytes) {
             ++Calls::Get().reads;
@@ -49,7 +67,8 @@ inline Kernel CountingKernel() {
           },
       .write = [](int fd, const void* data, size_t bytes) -> ssize_t {
         ++Calls::Get().writes;
-        if (Calls::Get().write_error == 0) return write(fd, data, bytes);
+        if (Calls::Get().write_error == 0)
+          return write(fd, data, std::min(bytes, Calls::Get().room));
         errno = Calls::Get().write_error;
         return -1;
       },
@@ -60,7 +79,7 @@ inline Kernel CountingKernel() {
           },
       .writev = [](int fd, const iovec* parts, int count) -> ssize_t {
         ++Calls::Get().writes;
-        if (Calls::Get().write_error == 0) return writev(fd, parts, count);
+        if (Calls::Get().write_error == 0) return WriteParts(fd, parts, count, Calls::Get().room);
         errno = Calls::Get().write_error;
         return -1;
       },
