@@ -176,12 +176,12 @@ function ChatPage({ chat, config, version, onSignOut }: ChatPageProps) {
   return (
     <div class={`app ${open ? 'in-talk' : ''}`}>
       <Banner chat={chat} error={error} onClose={() => setError('')} />
-      <div class="panes">
+      <main class="panes">
         <Sidebar chat={chat} version={version} onNew={() => setSheet('new')} onAct={act} menu={menu} />
         {talk
           ? <TalkView key={talk.id} chat={chat} talk={talk} version={version} onGroup={() => setSheet('group')} onAct={act} />
-          : <main class="nothing-open"><img src="icon.svg" alt="" width="72" height="72" /><p class="quiet">Choose a conversation, or start one.</p></main>}
-      </div>
+          : <section class="nothing-open"><img src="icon.svg" alt="" width="72" height="72" /><p class="quiet">Choose a conversation, or start one.</p></section>}
+      </main>
       {sheet === 'new' && <NewTalk chat={chat} onClose={() => setSheet(undefined)} onOpen={go} />}
       {sheet === 'group' && open && <GroupSheet chat={chat} group={nameOf(open)} onClose={() => setSheet(undefined)} />}
     </div>

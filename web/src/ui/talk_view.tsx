@@ -22,12 +22,12 @@ export function TalkView({ chat, talk, version, onGroup, onAct }: TalkViewProps)
   const name = nameOf(talk.id);
   const group = isGroup(talk.id);
   return (
-    <main class="talk-view">
+    <section class="talk-view" aria-label={chat.titleOf(talk.id)}>
       <header class="bar">
         <a class="icon-button back" href="#" aria-label="Back to the conversations"><Icon name="back" /></a>
         <Avatar name={name} group={group} status={group ? undefined : chat.people.status(name)} />
         <div class="bar-title">
-          <h2>{chat.titleOf(talk.id)}</h2>
+          <h1>{chat.titleOf(talk.id)}</h1>
           <p class="quiet">{group ? memberText(chat, name) : statusText(chat, name)}</p>
         </div>
         {group
@@ -38,7 +38,7 @@ export function TalkView({ chat, talk, version, onGroup, onAct }: TalkViewProps)
       {canWrite(chat, talk)
         ? <Composer chat={chat} talk={talk} draft={draft} onDraft={setDraft} />
         : <p class="composer left quiet">You are not in this group any more.</p>}
-    </main>
+    </section>
   );
 }
 

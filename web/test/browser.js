@@ -1,0 +1,360 @@
+// The built page in a headless Chromium, against a broker:
+//   node browser.js WS_URL [SCREENSHOTS_DIR]
+// The broker has the accounts alice, bob, carol and dave, with passwords "password of <user>". Whoever started
+// this reads a word a line: `kill` (SIGKILL the broker, then write a line), `start` (the same to start it), and,
+// after other lines, `done`. Exits with 1 and says why as soon as something is wrong.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { chromium } from 'playwright-core';
+
+import { Person, act, eventually, openTalk, row, say, shows, texts } from './person.js';
+import { Sender } from './sender.js';
+import { serve } from './static_server.js';
+import { violations } from './accessible.js';
+
+const [wsUrl] = process.argv.slice(2);
+const here = dirname(fileURLToPath(import.meta.url));
+const dist = join(here, '../dist');
+const firstVisitMax = 150 * 1024;
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+// Has the one who started this do something to the broker.
+async function broker(word) {
+  console.log(word);
+  await lines.next();
+}
+
+const range = (n, text) => Array.from({ length: n }, (_, i) => `${text} ${i + 1}`);
+
+const isRefusal = (problem) => /Content Security Policy/.test(problem);
+
+// ---- What is tested, in this order: later parts go on with what earlier ones left
+
+async function firstVisitIsSmall({ browser, url }) {
+  const page = await browser.newPage();
+  let bytes = 0;
+  page.on('response', async (response) => {
+    const sizes = await response.request().sizes();
+    bytes += sizes.responseBodySize + sizes.responseHeadersSize;
+  });
+  await page.goto(url, { waitUntil: 'networkidle' });
+  await page.getByRole('button', { name: 'Sign in' }).waitFor();
+  await page.close();
+  console.log(`first visit: ${(bytes / 1024).toFixed(1)} KiB`);
+  assert(bytes > 10_000 && bytes <= firstVisitMax, `a first visit loads ${bytes} bytes`);
+}
+
+async function wrongPasswordIsSaid({ browser, url }) {
+  const page = await browser.newPage();
+  await page.goto(url);
+  await page.getByLabel('Name').fill('alice');
+  await page.getByLabel('Password').fill('not hers');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('alert').getByText(/wrong name or password/i).waitFor();
+  await page.close();
+}
+
+async function onlyATokenIsKept({ alice }) {
+  const kept = await alice.tabs[0].evaluate(() => JSON.stringify(localStorage));
+  assert(kept.includes('token'), kept);
+  assert(!kept.includes('password of alice'), kept);
+}
+
+async function messagesReachAllTabs({ alice, bob }) {
+  const [a1, a2] = alice.tabs;
+  const [b1, b2] = bob.tabs;
+  for (const page of [a1, a2]) await openTalk(page, 'chat/bob');
+  await say(a1, 'hello bob');
+  await b1.locator('.talk', { hasText: 'alice' }).locator('.badge', { hasText: '1' }).waitFor();
+  await row(a1, 'hello bob').getByRole('img', { name: 'Delivered' }).waitFor();
+  for (const page of [b1, b2]) await openTalk(page, 'chat/alice');
+  await say(b2, 'hello alice');
+  for (const page of [a1, a2, b1, b2]) await shows(page, ['hello bob', 'hello alice']);
+  await row(a1, 'hello bob').getByRole('img', { name: 'Read', exact: true }).waitFor();
+  await eventually('unread after reading', () => b1.locator('.badge').count(), (count) => count === 0);
+}
+
+async function markupStaysText({ alice, bob }) {
+  const bad = '<img src=x onerror="window.hit=1"><script>window.hit=1</script> <b>not bold</b> javascript:alert(1)';
+  await say(alice.tabs[0], bad);
+  for (const page of [alice.tabs[0], bob.tabs[0]]) {
+    await eventually('markup as text', () => texts(page), (shown) => shown.includes(bad));
+    assert.equal(await page.locator('.messages b, .messages img, .messages script, .messages a').count(), 0);
+    assert.equal(await page.evaluate(() => window.hit), undefined);
+  }
+  await say(alice.tabs[0], 'see https://example.org/a?b=1, and that');
+  const link = bob.tabs[0].locator('.messages a');
+  await link.waitFor();
+  assert.equal(await link.getAttribute('href'), 'https://example.org/a?b=1');
+  assert.match(await link.getAttribute('rel'), /noopener/);
+}
+
+async function thePolicyHolds({ alice }) {
+  // Markup that got into the page after all would run nothing.
+  await alice.tabs[0].evaluate(() => {
+    const script = document.createElement('script');
+    script.textContent = 'window.hit = 1';
+    document.body.append(script);
+    document.body.insertAdjacentHTML('beforeend', '<img hidden src="data:," alt="" onerror="window.hit = 2">');
+    setTimeout('window.hit = 3');
+  });
+  await eventually('refusals', () => alice.problems.filter(isRefusal).length, (count) => count >= 3);
+  assert.equal(await alice.tabs[0].evaluate(() => window.hit), undefined);
+  alice.problems = alice.problems.filter((problem) => !isRefusal(problem));
+}
+
+async function typingIsShown({ alice, bob }) {
+  await alice.tabs[0].getByRole('textbox', { name: /^Message to/ }).pressSequentially('thi');
+  await bob.tabs[0].locator('p.typing', { hasText: 'typing' }).waitFor();
+  await alice.tabs[0].getByRole('textbox', { name: /^Message to/ }).fill('');
+  await eventually('the end of typing', () => bob.tabs[0].locator('p.typing i').count(), (count) => count === 0);
+}
+
+async function messagesAreEditedReactedToRepliedToAndDeleted({ alice, bob }) {
+  const [a1, a2] = alice.tabs;
+  const [b1, b2] = bob.tabs;
+  await say(a1, 'a slip of the pne');
+  await row(b1, 'a slip of the pne').waitFor();
+  await act(a1, 'a slip of the pne', 'Edit');
+  await say(a1, 'a slip of the pen');
+  for (const page of [a2, b1, b2]) await row(page, 'a slip of the pen').getByText('edited').waitFor();
+
+  await act(b1, 'a slip of the pen', 'React');
+  await row(b1, 'a slip of the pen').getByRole('button', { name: 'React with 👍' }).click();
+  for (const page of [a1, a2, b2]) await row(page, 'a slip of the pen').getByRole('button', { name: '👍 by bob' }).waitFor();
+  await row(b1, 'a slip of the pen').getByRole('button', { name: '👍 by bob' }).click();
+  await eventually('a reaction taken back', () => a1.locator('.reaction').count(), (count) => count === 0);
+
+  await act(b2, 'a slip of the pen', 'Reply');
+  await say(b2, 'no harm done');
+  for (const page of [a1, a2, b1]) await row(page, 'no harm done').locator('.quote', { hasText: 'a slip of the pen' }).waitFor();
+
+  await act(b2, 'no harm done', 'Delete');
+  for (const page of [a1, a2, b1]) await row(page, 'Deleted message').waitFor();
+  assert.equal(await row(a1, 'Deleted message').getByRole('button').count(), 0);
+}
+
+async function presenceIsShownToContacts({ alice, bob, browser, url }) {
+  const [a1] = alice.tabs;
+  await a1.getByRole('button', { name: 'Contact' }).click();
+  await a1.getByRole('button', { name: 'Add to contacts' }).click();
+  await bob.tabs[0].getByRole('button', { name: 'Accept' }).click();
+  await a1.locator('.talk-view .bar', { hasText: 'online' }).waitFor();
+  await a1.locator('.talk', { hasText: 'bob' }).locator('.dot.online').waitFor();
+}
+
+async function groupsAreMadeAndLeft({ alice, bob, carol }) {
+  const [a1] = alice.tabs;
+  await a1.getByRole('button', { name: 'New conversation' }).click();
+  await a1.getByRole('button', { name: 'A group' }).click();
+  await a1.getByLabel('Title').fill('Night readers');
+  await a1.getByLabel('Members').fill('bob, carol');
+  await a1.getByRole('button', { name: 'Create the group' }).click();
+  await a1.getByRole('heading', { name: 'Night readers' }).waitFor();
+  await say(a1, 'what do we read?');
+  for (const { tabs: [page] } of [bob, carol]) {
+    await page.locator('.talk', { hasText: 'Night readers' }).click();
+    await row(page, 'what do we read?').waitFor();
+  }
+  await row(a1, 'what do we read?').getByRole('img', { name: 'Read', exact: true }).waitFor();
+  await say(carol.tabs[0], 'Dracula');
+  for (const { tabs: [page] } of [alice, bob]) await row(page, 'Dracula').locator('.author', { hasText: 'carol' }).waitFor();
+
+  await a1.getByRole('button', { name: 'Group members' }).click();
+  await a1.getByLabel('Add members').fill('dave');
+  await a1.getByRole('button', { name: 'Add', exact: true }).click();
+  await a1.getByRole('list', { name: 'Members' }).getByText('dave').waitFor();
+  await a1.keyboard.press('Escape');
+  await carol.tabs[0].getByRole('button', { name: 'Group members' }).click();
+  await carol.tabs[0].getByRole('button', { name: 'Leave the group' }).click();
+  await carol.tabs[0].getByText('You are not in this group any more.').waitFor();
+  await a1.locator('.system', { hasText: 'carol left' }).waitFor();
+}
+
+async function nothingIsLostWhenTheBrokerIsKilled({ alice, bob }) {
+  const [a1, a2] = alice.tabs;
+  const [b1, b2] = bob.tabs;
+  for (const page of [a1, a2]) await openTalk(page, 'chat/bob');
+  for (const page of [b1, b2]) await openTalk(page, 'chat/alice');
+  await say(a1, 'before all');
+  for (const page of [a1, a2, b1, b2]) await row(page, 'before all').waitFor();
+  const before = await texts(a1);
+
+  // Written while it dies, and while it is dead; in both tabs of both.
+  const dying = broker('kill');
+  for (const text of range(10, 'dying')) await say(a1, text);
+  await dying;
+  await a1.getByText('Reconnecting').waitFor();
+  for (const [page, text] of [[a1, 'a1 away'], [a2, 'a2 away'], [b1, 'b1 away'], [b2, 'b2 away']]) {
+    for (const one of range(3, text)) await say(page, one);
+  }
+  await row(b2, 'b2 away 3').getByRole('img', { name: 'Being sent' }).waitFor();
+  // One of them is loaded anew meanwhile: what it had not sent is kept.
+  await b2.reload();
+  await broker('start');
+  // The pauses between the tries have grown meanwhile.
+  for (const page of [a1, a2, b1, b2]) await page.evaluate(() => { dispatchEvent(new Event('online')); });
+
+  const shown = await eventually('all messages, once', () => texts(a1), (all) => all.length >= before.length + 22);
+  const added = shown.slice(before.length);
+  const expected = [...range(10, 'dying'), ...['a1', 'a2', 'b1', 'b2'].flatMap((tab) => range(3, `${tab} away`))];
+  assert.deepEqual([...added].sort(), [...expected].sort());
+  for (const page of [a2, b1, b2]) await shows(page, shown);
+  for (const page of [a1, a2, b1, b2]) {
+    await eventually('nothing waits', () => page.locator('.pending').count(), (count) => count === 0);
+    await page.reload();
+    await shows(page, shown);
+  }
+  await eventually('no banner', () => a1.locator('.banner').count(), (count) => count === 0);
+  alice.problems = alice.problems.filter((problem) => !/ERR_CONNECTION/.test(problem));
+  bob.problems = bob.problems.filter((problem) => !/ERR_CONNECTION/.test(problem));
+}
+
+async function olderMessagesComeByScrolling({ alice }) {
+  const [a1] = alice.tabs;
+  const all = range(150, 'line');
+  const dave = await Sender.open(wsUrl, 'dave');
+  await Promise.all(all.map((text) => dave.say('alice', text)));
+  await a1.locator('.talk', { hasText: 'dave' }).locator('.badge', { hasText: '150' }).waitFor();
+  await openTalk(a1, 'chat/dave');
+  await row(a1, 'line 150').waitFor();
+  assert((await texts(a1)).length < 150, 'all messages were loaded at once');
+  await eventually('the first message', async () => {
+    await a1.locator('.timeline').hover();
+    await a1.mouse.wheel(0, -3000);
+    return texts(a1);
+  }, (shown) => shown.length === 150);
+  assert.deepEqual(await texts(a1), all);
+  await dave.say('alice', 'one more');
+  await row(a1, 'one more').waitFor();
+  await a1.getByRole('button', { name: 'To the newest message' }).click();
+  await eventually('read by scrolling down', () => a1.locator('.badge').count(), (count) => count === 0);
+  await dave.close();
+}
+
+async function theKeyboardIsEnough({ alice }) {
+  const [a1] = alice.tabs;
+  await openTalk(a1, 'chat/bob');
+  const field = a1.getByRole('textbox', { name: /^Message to/ });
+  await say(a1, 'by keys');
+  await row(a1, 'by keys').getByRole('img', { name: /Sent|Delivered|Read/ }).waitFor();
+  await field.press('ArrowUp');
+  await field.fill('by keys alone');
+  await field.press('Enter');
+  await row(a1, 'by keys alone').waitFor();
+  // Into the messages, one up and down, and on to the actions of the last.
+  await field.press('Shift+Tab');
+  await a1.locator('.row:focus').waitFor();
+  await a1.keyboard.press('ArrowUp');
+  await a1.keyboard.press('ArrowDown');
+  await row(a1, 'by keys alone').and(a1.locator(':focus')).waitFor();
+  await a1.keyboard.press('Tab');
+  await a1.getByRole('button', { name: 'React', exact: true }).and(a1.locator(':focus')).waitFor();
+  await a1.keyboard.press('Enter');
+  await a1.getByRole('button', { name: 'React with 🎉' }).press('Enter');
+  await row(a1, 'by keys alone').getByRole('button', { name: '🎉 by alice' }).waitFor();
+}
+
+async function accessibleInAllForms({ alice, browser, url }) {
+  const [page] = alice.tabs;
+  const found = [];
+  const look = async (where, on = page) => found.push(...(await violations(on, where)));
+  for (const scheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
+    await page.setViewportSize({ width: 1200, height: 800 });
+    await openTalk(page, 'chat/bob');
+    await row(page, 'by keys alone').hover();
+    await look(`${scheme}, a conversation`);
+    await page.setViewportSize({ width: 390, height: 780 });
+    await look(`${scheme}, a conversation on a phone`);
+    await page.evaluate(() => { location.hash = ''; });
+    await page.locator('.talks').waitFor({ state: 'visible' });
+    await look(`${scheme}, the list on a phone`);
+    await page.getByRole('button', { name: 'New conversation' }).click();
+    await look(`${scheme}, new conversation`);
+    await page.keyboard.press('Escape');
+    const signIn = await browser.newPage({ colorScheme: scheme });
+    await signIn.goto(url);
+    await signIn.getByRole('button', { name: 'Sign in' }).waitFor();
+    await look(`${scheme}, sign in`, signIn);
+    await signIn.close();
+  }
+  await page.setViewportSize({ width: 1200, height: 800 });
+  assert.deepEqual(found, []);
+}
+
+async function signingOutIsForAllTabs({ alice }) {
+  const [a1, a2] = alice.tabs;
+  await a1.getByRole('button', { name: 'Menu' }).click();
+  await a1.getByRole('button', { name: 'Sign out' }).click();
+  for (const page of [a1, a2]) await page.getByRole('button', { name: 'Sign in' }).waitFor();
+  const kept = await a1.evaluate(() => localStorage.getItem('parley.account'));
+  assert.equal(kept, null);
+}
+
+async function nothingWentWrongInTheConsole({ people }) {
+  assert.deepEqual(people.flatMap(({ problems }) => problems), []);
+}
+
+async function main() {
+  assert(existsSync(join(dist, 'index.html')), `${dist} isn't there: npm ci --prefix web && npm run build --prefix web`);
+  const server = await serve(dist, { mqtt_ws: wsUrl });
+  const url = `http://127.0.0.1:${server.address().port}/`;
+  const browser = await chromium.launch({
+    executablePath: process.env.PARLEY_CHROMIUM ?? '/usr/bin/chromium',
+    // Chromium's own sandbox can't be used by root.
+    args: process.getuid() === 0 ? ['--no-sandbox'] : [],
+  });
+  try {
+    const world = { browser, url };
+    await run(firstVisitIsSmall, world);
+    await run(wrongPasswordIsSaid, world);
+    const people = [new Person(browser, url, 'alice'), new Person(browser, url, 'bob'), new Person(browser, url, 'carol')];
+    await Promise.all(people.map((person) => person.start()));
+    const [alice, bob, carol] = people;
+    await alice.secondTab();
+    await bob.secondTab();
+    Object.assign(world, { alice, bob, carol, people });
+    for (const part of [
+      onlyATokenIsKept, messagesReachAllTabs, markupStaysText, thePolicyHolds, typingIsShown,
+      messagesAreEditedReactedToRepliedToAndDeleted, presenceIsShownToContacts, groupsAreMadeAndLeft,
+      nothingIsLostWhenTheBrokerIsKilled, olderMessagesComeByScrolling, theKeyboardIsEnough, accessibleInAllForms,
+      signingOutIsForAllTabs, nothingWentWrongInTheConsole,
+    ]) await run(part, world);
+    console.log('done');
+  } finally {
+    await browser.close();
+    server.close();
+  }
+}
+
+async function run(part, world) {
+  if (process.env.PARLEY_WEB_SHOTS) console.error(part.name);
+  const begin = Date.now();
+  try {
+    await part(world);
+  } catch (error) {
+    const shot = process.env.PARLEY_WEB_SHOTS;
+    if (shot) {
+      for (const person of world.people ?? []) {
+        for (const [i, page] of person.tabs.entries()) await page.screenshot({ path: `${shot}/${person.user}${i + 1}.png`, timeout: 3000 }).catch(() => {});
+      }
+    }
+    throw error;
+  }
+  console.log(`${part.name} (${Date.now() - begin} ms)`);
+}
+
+// Every wait has a deadline of its own; this says that one is on, where the machine is slow.
+setInterval(() => console.log('…'), 5_000);
+main().then(
+  () => process.exit(0),
+  (error) => {
+    console.log(`failed: ${error.stack}`.replaceAll('\n', ' | '));
+    process.exit(1);
+  },
+);
