@@ -4,6 +4,7 @@
 #include "tests/catch.h"
 #include "tests/e2e/any_client_process.h"
 #include "tests/e2e/device.h"
+#include "tests/free_port.h"
 
 namespace parley::e2e {
 namespace {
