@@ -241,7 +241,7 @@ void BrokerIo::Flush(int fd) {
 
 void BrokerIo::FlushAll() {
   int error = errno;
-  WriteGathered();
+  WriteGathered(gathered_.count);
   errno = error;
 }
 
@@ -275,10 +275,11 @@ uint32_t BrokerIo::Due(const Descriptor& descriptor) {
 int BrokerIo::Wait(epoll_event* events, int events_max, int timeout_ms) {
   if (events_max <= 0) return kernel_.epoll_wait(set_, events, events_max, timeout_ms);
   ++turn_;
-  WriteGathered();
+  bool is_behind = WriteGathered(kTurnWritesMax) > 0;
   TellChanged();
   int due = PruneDue();
-  if (due > 0) timeout_ms = 0;
+  if (due > 0 || is_behind) timeout_ms = 0;
+  if (is_behind) events_max = std::min(events_max, kTurnWritesMax);
   int room = events_max - std::min(due, events_max / 2);
   int count = kernel_.epoll_wait(set_, events, room, timeout_ms);
   if (count < 0) {
@@ -288,14 +289,18 @@ int BrokerIo::Wait(epoll_event* events, int events_max, int timeout_ms) {
   return AddDue(events, Translate(events, count), events_max);
 }
 
-void BrokerIo::WriteGathered() {
-  for (int i = 0; i < gathered_.count; ++i) {
+// The longest waiting, as many as `most`; returns how many are left.
+int BrokerIo::WriteGathered(int most) {
+  int passed = std::min(most, gathered_.count);
+  for (int i = 0; i < passed; ++i) {
     int fd = gathered_.fds[i];
     Descriptor& descriptor = table_[fd];
     descriptor.is_gathered = false;
     if (!descriptor.out.empty() && !descriptor.full) WriteOut(fd, &descriptor);
   }
-  gathered_.count = 0;
+  std::copy(gathered_.fds + passed, gathered_.fds + gathered_.count, gathered_.fds);
+  gathered_.count -= passed;
+  return gathered_.count;
 }
 
 void BrokerIo::TellChanged() {

@@ -2,41 +2,51 @@
 // makes 16 for a message: it tells epoll of EPOLLOUT and takes it back around each packet, and
 // reads a packet in three (lib/packet_mosq.c, src/mux_epoll.c).
 //
-//  - Interest: what the broker wants of a descriptor is remembered, and by the next Wait the kernel
-//    is told what has changed.
-//  - Reads: as much as there is up to kBlockBytes beyond what was asked for is read at once. The
-//    next Read has it from here; while bytes remain, each Wait reports the descriptor as readable.
-//  - Writes: what one turn of the loop writes to a descriptor goes out as one write in the next
-//  Wait.
+// Interest: what the broker wants of a descriptor is remembered; by the next Wait the kernel is
+// told what has changed.
+//
+// Reads: up to kBlockBytes beyond what was asked for are read at once. The next Read has them from
+// here; while bytes remain, each Wait reports the descriptor as readable.
+//
+// Writes: what one turn of the loop writes to a descriptor goes out as one write in the next Wait.
+// Of more than kTurnWritesMax descriptors, the rest waits for the next turns, which don't pause: a
+// message to thousands is joined by the next ones while it goes out, and those who have it already
+// are heard meanwhile.
 //
 // One epoll set, of the loop's thread: the loop calls Control, Wait, Read and Write in place of
-// epoll_ctl, epoll_wait, read and write, and this class the kernel. Nothing here blocks, allocates
-// but blocks and the table, or throws. errno is as those calls leave it.
+// epoll_ctl, epoll_wait, read and write, and this class the kernel. Nothing here blocks, throws, or
+// allocates but blocks and the table. errno is as those calls leave it.
 //
 // What it keeps of their promises, and why that is enough for Mosquitto 2.0:
 //
-//  epoll_ctl  ADD and DEL go to the kernel at once, their errors with them. ADD of what is in the
-//  set
-//             is EEXIST and MOD of what isn't is ENOENT, as ever. MOD of what is in it is 0. A
-//             descriptor that asks for EPOLLET, EPOLLONESHOT, EPOLLEXCLUSIVE or EPOLLWAKEUP is told
-//             of at once and neither read ahead nor gathered: its edges are the kernel's.
-//  epoll_wait Level-triggered: a descriptor is reported, once in a Wait, while there are bytes for
-//             it here or in the kernel, or room. Those with bytes here take up to half of the
-//             events while the kernel has others for the rest, in turn, so that neither starves. It
-//             may return 0 before its time: Mosquitto's loop takes that as a turn without events.
-//  read       Bytes in their order, the end or an error after all of them. One Read may give less
-//             than is asked though there is more; Mosquitto reads on. Since the broker reads one
-//             packet of a descriptor in a turn, who sends many delays no other more than it did.
-//  write      Order is kept. What write took is on its way by the next Wait, and before close,
-//             shutdown, dup, sendfile or another call on the descriptor (Flush) returns. So little
-//             as kBlockBytes is taken beyond what the kernel has room for: then Write says EAGAIN,
-//             and Wait EPOLLOUT when there is room. An error that comes after write took bytes is
-//             told by the next Write and as EPOLLERR | EPOLLHUP by each Wait until then; the bytes
-//             are lost, as they are in a kernel's buffer whose connection breaks.
-//  close      Forget: what the kernel takes at once is sent, the rest is dropped, as Mosquitto
-//  drops
-//             its own queue; nothing is kept of the descriptor, and its number may be used again. A
-//             close that wasn't seen is noticed by the ADD of another pointer for the same number.
+// epoll_ctl. ADD and DEL go to the kernel at once, and so do their errors. ADD of what is in the
+// set is EEXIST and MOD of what isn't is ENOENT, as ever; MOD of what is in it is 0. A descriptor
+// that asks for EPOLLET, EPOLLONESHOT, EPOLLEXCLUSIVE or EPOLLWAKEUP is told of at once, and is
+// neither read ahead nor gathered: its edges are the kernel's.
+//
+// epoll_wait. Level-triggered: a descriptor is reported, once in a Wait, while there are bytes for
+// it here or in the kernel, or room. Those with bytes here take up to half of the events while the
+// kernel has others for the rest, in turn, so that neither starves. Wait may return 0 before its
+// time: to Mosquitto's loop that is a turn without events.
+//
+// read. Bytes in their order; the end, or an error, after all of them. A Read may give less than is
+// asked though there is more: Mosquitto reads on. The broker reads one packet of a descriptor in a
+// turn, so that who sends many delays no other more than before.
+//
+// write. Order is kept. What Write took is on its way in the next Wait, or when the descriptors
+// that were written to before have had their turn; meanwhile a turn takes at most kTurnWritesMax
+// events, so that a write waits for about as much work as it did when all of a turn's events were
+// handled first. It is out before another call on the descriptor goes on (Flush, Closing). No more
+// than kBlockBytes are taken beyond what the kernel has room for: then Write says EAGAIN, and Wait
+// EPOLLOUT when there is room. An error that comes after Write took bytes is told by the next
+// Write, and until then by each Wait as EPOLLERR | EPOLLHUP; the bytes are lost, as they are in the
+// kernel when a connection breaks.
+//
+// close. What the kernel takes at once is sent, the rest is dropped, as Mosquitto drops its own
+// queue. A TCP connection whose bytes weren't all read is reset, as it is when the kernel has them;
+// of a Unix socket the peer sees the end, and no reset. Nothing is kept of the descriptor, and its
+// number may be used again. A close that wasn't seen is noticed by the ADD of another pointer for
+// the same number.
 //
 // Memory: 64 bytes for each descriptor number up to the highest; a block for each descriptor that
 // has bytes to read here, and one for each that has bytes to write.
@@ -53,6 +63,9 @@
 #include "plugin/io/blocks.h"
 
 namespace parley::io {
+
+// Descriptors that one Wait writes to; and events that it gives while more wait to be written to.
+inline constexpr int kTurnWritesMax = 32;
 
 // The calls below this class. As libc's.
 struct Kernel {
@@ -132,7 +145,7 @@ class BrokerIo {
   // What Wait owes the broker of it, beside what the kernel says.
   static uint32_t Due(const Descriptor& descriptor);
 
-  void WriteGathered();
+  int WriteGathered(int most);
   void TellChanged();
   int PruneDue();
   int Translate(epoll_event* events, int count);

@@ -14,10 +14,11 @@
 //
 // Calls of the broker's thread that end, send on or multiply a descriptor first send what was
 // gathered for it: close, shutdown, dup*, fcntl(F_DUPFD*), send*, sendfile, splice, writev; of all
-// descriptors, fork and exec*. A child of a serving broker passes everything through (daemon mode
-// forks before there is a set). exit sends too; what a killed broker had gathered in its last turn
-// is lost, like all that it hadn't written. Bytes read ahead stay with the descriptor's number:
-// Mosquitto reads a connection neither through a duplicate nor by another call than read.
+// descriptors, fork, execve, execv and execvp. A child of a serving broker passes everything
+// through (daemon mode forks before there is a set). exit sends too; what a killed broker had
+// gathered in its last turn is lost, like all that it hadn't written. Bytes read ahead stay with
+// the descriptor's number: Mosquitto reads a connection neither through a duplicate nor by another
+// call than read.
 //
 // PARLEY_IO=off in the environment: everything passes through. It says on stderr, once, when the
 // broker makes its set, whether it is engaged.

@@ -221,6 +221,37 @@ TEST_CASE("the writes of a turn are one") {
   CHECK(loop.io().blocks() == 0);
 }
 
+TEST_CASE("of many that were written to, the longest waiting are first, and more joins the rest") {
+  Loop loop;
+  std::vector<Pair> pairs;
+  for (int i = 0; i < kTurnWritesMax + 2; ++i) pairs.push_back(loop.Connect());
+  for (const Pair& pair : pairs) REQUIRE(loop.Write(pair.ours, "one ") == 4);
+  loop.Turn(100, 1000);
+  CHECK(Calls::Get().timeout_ms == 0);
+  CHECK(ReadAvailable(pairs[kTurnWritesMax - 1].peer) == "one ");
+  CHECK(ReadAvailable(pairs[kTurnWritesMax].peer).empty());
+  for (const Pair& pair : pairs) REQUIRE(loop.Write(pair.ours, "two") == 3);
+  loop.Turn(100, 1000);
+  CHECK(ReadAvailable(pairs[kTurnWritesMax + 1].peer) == "one two");
+  CHECK(ReadAvailable(pairs[0].peer) == "one two");
+  loop.Turn(100, 1);
+  CHECK(Calls::Get().timeout_ms == 1);
+  CHECK(ReadAvailable(pairs[kTurnWritesMax - 1].peer) == "two");
+  CHECK(Calls::Get().writes == 2 * kTurnWritesMax + 2);
+}
+
+TEST_CASE("while many wait to be written to, a turn isn't longer for those who send") {
+  Loop loop;
+  std::vector<Pair> pairs;
+  for (int i = 0; i < 2 * kTurnWritesMax; ++i) {
+    pairs.push_back(loop.Connect());
+    Send(pairs.back().peer, "x");
+  }
+  for (const Pair& pair : pairs) REQUIRE(loop.Write(pair.ours, "y") == 1);
+  CHECK(loop.Turn(1000).size() == static_cast<size_t>(kTurnWritesMax));
+  CHECK(loop.Turn(1000).size() == 2 * static_cast<size_t>(kTurnWritesMax));
+}
+
 TEST_CASE("what doesn't fit into a block goes with what was gathered") {
   Loop loop;
   Pair pair = loop.Connect();
