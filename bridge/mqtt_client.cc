@@ -15,12 +15,6 @@ constexpr int kConnackBadLogin = 4;
 constexpr int kConnackNotAuthorized = 5;
 constexpr int kSubackFailure = 0x80;
 
-std::string UriOf(const MqttOptions& options) {
-  bool v6 = options.host.find(':') != std::string::npos;
-  std::string host = v6 ? "[" + options.host + "]" : options.host;
-  return "tcp://" + host + ":" + std::to_string(options.port);
-}
-
 Status StatusOf(const mqtt::exception& error, const std::string& where) {
   int code = error.get_return_code();
   if (code == kConnackBadLogin || code == kConnackNotAuthorized) {
@@ -31,9 +25,15 @@ Status StatusOf(const mqtt::exception& error, const std::string& where) {
 
 }  // namespace
 
+std::string MqttUri(const MqttOptions& options) {
+  bool v6 = options.host.find(':') != std::string::npos;
+  std::string host = v6 ? "[" + options.host + "]" : options.host;
+  return "tcp://" + host + ":" + std::to_string(options.port);
+}
+
 struct MqttClient::Paho {
   explicit Paho(const MqttOptions& from)
-      : options(from), uri(UriOf(from)), client(uri, from.client_id) {
+      : options(from), uri(MqttUri(from)), client(uri, from.client_id) {
     connect.set_mqtt_version(MQTTVERSION_3_1_1);
     connect.set_clean_session(true);
     connect.set_user_name(from.username);
@@ -74,7 +74,7 @@ struct MqttClient::Paho {
 MqttClient::MqttClient(std::unique_ptr<Paho> paho) : paho_(std::move(paho)) {}
 
 Result<std::unique_ptr<MqttClient>> MqttClient::Connect(const MqttOptions& options) {
-  std::string where = UriOf(options);
+  std::string where = MqttUri(options);
   try {
     auto paho = std::make_unique<Paho>(options);
     Status status = paho->Await(paho->client.connect(paho->connect));

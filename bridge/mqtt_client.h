@@ -1,4 +1,5 @@
-// An MQTT 3.1.1 connection for the programs of this room; the only file that knows paho.mqtt.cpp.
+// An MQTT 3.1.1 connection for the programs of this room; with async_mqtt_client.h the only file
+// that knows paho.mqtt.cpp.
 //
 // What paho 1.2.0 wants of its user: callbacks are set before connect (setting them later can
 // deadlock, eclipse/paho.mqtt.cpp#356), the connect options outlive the connection (#325), and its
@@ -27,6 +28,9 @@ struct MqttOptions {
   std::string password;
   std::chrono::milliseconds timeout{5000};  // of the connection, and of each acknowledgement
 };
+
+// "tcp://127.0.0.1:1883", for paho and for messages.
+std::string MqttUri(const MqttOptions& options);
 
 struct MqttMessage {
   std::string topic;

@@ -404,6 +404,30 @@ void AddKeyChange(CLI::App* key, Tool* tool, const char* name, const char* descr
       ->check(CLI::IsMember({"allow", "deny"}));
 }
 
+ExitCode KeySecret(Tool* tool, const std::string& name, bool revoke) {
+  json command = {{"command", "issueKeySecret"}, {"key", name}, {"revoke", revoke}};
+  if (revoke) return tool->RunAndSay(std::move(command), name + " has no secret now");
+  Result<json> data = tool->Run(std::move(command));
+  if (!data) return tool->Fail(data.error());
+  if (tool->as_json) {
+    Tool::Print(*data);
+  } else {
+    std::puts(data->value("secret", "").c_str());
+  }
+  return kDone;
+}
+
+void AddKeySecret(CLI::App* key, Tool* tool) {
+  auto name = std::make_shared<std::string>();
+  auto revoke = std::make_shared<bool>(false);
+  auto* command = AddCommand(key, tool, "secret",
+                             "Print a new secret, by which a server speaks for the key's accounts "
+                             "over REST. It is shown once; the one of before is void",
+                             [=] { return KeySecret(tool, *name, *revoke); });
+  command->add_option("NAME", *name, "The key's name")->required();
+  command->add_flag("--revoke", *revoke, "Void the secret and make none");
+}
+
 ExitCode KeyList(Tool* tool) {
   Result<json> data = tool->Run({{"command", "listKeys"}});
   if (!data) return tool->Fail(data.error());
@@ -429,6 +453,7 @@ void AddKey(CLI::App* app, Tool* tool) {
                "Add a key; without limits, and open to strangers, where nothing is given",
                "createKey");
   AddKeyChange(key, tool, "set", "Change a key; what isn't given stays", "setKey");
+  AddKeySecret(key, tool);
   AddCommand(key, tool, "list", "List all keys and what was used of them today",
              [=] { return KeyList(tool); });
 }

@@ -100,7 +100,7 @@ struct Control::Command {
 };
 
 const Control::Command* Control::FindCommand(std::string_view name) {
-  static const std::array<Command, 13> commands = {{
+  static const std::array<Command, 14> commands = {{
       {"createUser", &Control::CreateUser, {kUserMembers.begin(), kUserMembers.end()}},
       {"createUsers", &Control::CreateUsers, {"users"}},
       {"listUsers", &Control::ListUsers, {"limit", "after"}},
@@ -110,6 +110,7 @@ const Control::Command* Control::FindCommand(std::string_view name) {
       {"issueToken", &Control::IssueToken, {"username", "ttl"}},
       {"createKey", &Control::CreateKey, {"key", "rate", "quota", "strangers"}},
       {"setKey", &Control::SetKey, {"key", "rate", "quota", "strangers"}},
+      {"issueKeySecret", &Control::IssueKeySecret, {"key", "revoke"}},
       {"listKeys", &Control::ListKeys, {}},
       {"status", &Control::ShowStatus, {}},
       {"deadletters", &Control::DeadLetters, {"limit"}},
@@ -327,6 +328,18 @@ Result<json> Control::SetKey(const json& request) {
   return json::object();
 }
 
+Result<json> Control::IssueKeySecret(const json& request) {
+  Result<std::string> name = Text(request, "key");
+  if (!name) return Error(name.error());
+  auto revoke = OptionalBool(request, "revoke");
+  if (!revoke) return Error(revoke.error());
+  std::string secret = revoke->value_or(false) ? "" : credentials_->MakeKeySecret(KeyName(*name));
+  Status status = directory_->SetKeySecret(
+      KeyName(*name), secret.empty() ? "" : Credentials::KeySecretHash(secret));
+  if (!status.ok()) return Error(status);
+  return secret.empty() ? json::object() : json{{"secret", std::move(secret)}};
+}
+
 Result<json> Control::ListKeys(const json&) {
   int64_t today = env_->NowMs() / kMsPerDay;
   json keys = json::array();
@@ -335,7 +348,8 @@ Result<json> Control::ListKeys(const json&) {
                     {"rate", key.rate_per_s},
                     {"quota", key.quota_per_day},
                     {"used", key.day == today ? key.used : 0},
-                    {"strangers", key.strangers}});
+                    {"strangers", key.strangers},
+                    {"secret", !key.secret_hash.empty()}});
   }
   return json{{"keys", std::move(keys)}};
 }

@@ -21,7 +21,10 @@
 //   createKey         key rate? quota? strangers?       messages a second, a day; 0: no limit;
 //                     strangers false: only contacts may write to its accounts
 //   setKey            key rate? quota? strangers?       what is absent stays
-//   listKeys          → keys: [{key rate quota used strangers}] (used today)
+//   issueKeySecret    key revoke?                       → secret, which voids the one of before;
+//                     revoke true: no secret is good any more
+//   listKeys          → keys: [{key rate quota used strangers secret}] (used
+//                     today; has it a secret?)
 //   status            → figures
 //   deadletters       limit?                            → what the hook says
 //   replayDeadletters
@@ -88,6 +91,7 @@ class Control {
   Result<Json> IssueToken(const Json& request);
   Result<Json> CreateKey(const Json& request);
   Result<Json> SetKey(const Json& request);
+  Result<Json> IssueKeySecret(const Json& request);
   Result<Json> ListKeys(const Json& request);
   Result<Json> ShowStatus(const Json& request);
   Result<Json> DeadLetters(const Json& request);

@@ -18,10 +18,6 @@ using nlohmann::json;
 constexpr uint64_t kContactsPageMax = 1000;
 constexpr size_t kListedBytesMax = kMessagesBytesMax;
 
-constexpr uint64_t kTokenTtlMinS = 60;
-constexpr uint64_t kTokenTtlDefaultS = 24 * 3600;
-constexpr uint64_t kTokenTtlAskedMaxS = 90 * 24 * 3600;
-
 constexpr double kPasswordsPerSecond = 0.1;
 constexpr double kPasswordsAtOnce = 5;
 constexpr size_t kPasswordTriesRemembered = 10'000;

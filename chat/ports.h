@@ -14,6 +14,11 @@
 
 namespace parley {
 
+// How long a token that its user asks for is good, in seconds.
+inline constexpr uint64_t kTokenTtlMinS = 60;
+inline constexpr uint64_t kTokenTtlDefaultS = 24 * 3600;
+inline constexpr uint64_t kTokenTtlAskedMaxS = 90 * 24 * 3600;
+
 struct KeyLimits {
   double rate = 0;     // messages a second, 0: no limit
   uint64_t quota = 0;  // messages a UTC day, 0: no limit

@@ -1,6 +1,7 @@
 // Parley inside the broker: owns everything, and answers the broker's events.
 //
 //   inbound.cc   BASIC_AUTH, ACL_CHECK, MESSAGE, CONTROL, DISCONNECT → commands
+//   vouch.cc     as/<user>/login: a service has somebody's password checked
 //   outbound.cc  TICK: effects → publishes, answers, figures
 //   host.cc      start, stop, figures
 //
@@ -13,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -51,6 +53,12 @@ struct InboundFigures {
   Count sessions{0};  // now
 };
 
+// What a service may have issued to somebody who has proved who they are.
+struct WantedToken {
+  int64_t ttl_s = 0;
+  std::string device;  // empty: any
+};
+
 class Host {
  public:
   static Result<std::unique_ptr<Host>> Start(const Options& options);
@@ -65,6 +73,20 @@ class Host {
   void OnReload();
 
  private:
+  // Where an MQTT 5 client wants its answer; both empty: on its answer topic.
+  struct AnswerTo {
+    std::string topic;
+    std::string correlation;
+  };
+  // A service that awaits the verdict on somebody's password.
+  struct Vouching {
+    SessionId session = 0;
+    UserId user;
+    std::string head;
+    AnswerTo to;
+    std::optional<WantedToken> token;
+  };
+
   explicit Host(const Options& options);
   Status Open();
   Status OpenLog();
@@ -87,8 +109,16 @@ class Host {
   Status ReadProperties(const Session& session, const mosquitto_property* properties,
                         Published* published);
   void Pass(Session& session, Command command);
-  void RefuseBusy(const Session& session, std::string_view topic);
-  void RefuseTopic(const Session& session, std::string_view topic, const Status& status);
+  void RefuseBusy(const Session& session, std::string_view topic, const AnswerTo& to);
+  void RefuseTopic(const Session& session, std::string_view topic, const Status& status,
+                   const AnswerTo& to = {});
+
+  // vouch.cc
+  static std::string_view VouchedFor(std::string_view topic);
+  void Vouch(const Session& session, std::string_view user, const Published& published);
+  LoginResult CheckKey(const UserId& user, std::string_view secret) const;
+  void AnswerVouch(const Vouching& vouching, const LoginResult& result);
+  Status IssueVouched(const UserId& user, const WantedToken& wanted, std::string* members);
 
   // outbound.cc
   void FirstTick();
@@ -101,6 +131,7 @@ class Host {
   void PublishGroup(const Session& session, const Effect& effect, int qos);
   void PublishTo(const Session& session, const std::string& topic, void* payload, size_t bytes,
                  int qos, const std::string& correlation);
+  void AnswerWith(const Session& session, const std::string& text, const AnswerTo& to);
   void PublishText(const Session& session, const std::string& topic, std::string_view payload,
                    int qos, const std::string& correlation = {});
   void EverySecond(int64_t now_s);
@@ -128,6 +159,7 @@ class Host {
   std::unique_ptr<Log> log_;
   Sessions sessions_;
   std::unordered_map<uint64_t, SessionId> awaiting_;  // those that await a verdict, by ticket
+  std::unordered_map<uint64_t, Vouching> vouches_;    // the same
 
   std::mutex broker_jobs_mutex_;
   std::vector<std::function<void()>> broker_jobs_;

@@ -167,6 +167,10 @@ void Host::Welcome(Session& session) {
 
 void Host::TakeVerdicts() {
   for (auto& verdict : logins_->TakeVerdicts()) {
+    if (auto vouching = vouches_.extract(verdict.ticket)) {
+      AnswerVouch(vouching.mapped(), verdict.result);
+      continue;
+    }
     auto awaiting = awaiting_.extract(verdict.ticket);
     Session* pending = awaiting.empty() ? nullptr : sessions_.Find(awaiting.mapped());
     if (pending == nullptr) continue;  // it went away meanwhile
@@ -321,7 +325,11 @@ int Host::OnMessage(mosquitto_evt_message* event) {
     RefuseTopic(*session, event->topic, status);
     return MOSQ_ERR_ACL_DENIED;
   }
-  Pass(*session, std::move(published));
+  if (std::string_view user = VouchedFor(published.topic); !user.empty()) {
+    Vouch(*session, user, published);
+  } else {
+    Pass(*session, std::move(published));
+  }
   Hide(event);
   return MOSQ_ERR_SUCCESS;
 }
@@ -368,27 +376,28 @@ Status Host::ReadProperties(const Session& session, const mosquitto_property* pr
 void Host::Pass(Session& session, Command command) {
   const auto& published = std::get<Published>(command);
   std::string topic = published.topic;
+  AnswerTo to{published.response_topic, published.correlation};
   if (session.held) {
     Held& held = *session.held;
     held.bytes += BytesOf(published);
     if (held.commands.size() >= kHeldCommandsMax || held.bytes > kHeldBytesMax) {
-      return RefuseBusy(session, topic);
+      return RefuseBusy(session, topic, to);
     }
     held.commands.push_back(std::move(command));
     return;
   }
   if (Transient(topic) && engine_->figures().queued > options_.engine.queue_max / 2) {
-    return RefuseBusy(session, topic);
+    return RefuseBusy(session, topic, to);
   }
-  if (!engine_->Post(std::move(command))) return RefuseBusy(session, topic);
+  if (!engine_->Post(std::move(command))) return RefuseBusy(session, topic, to);
   ++figures_.publishes;
 }
 
-void Host::RefuseBusy(const Session& session, std::string_view topic) {
+void Host::RefuseBusy(const Session& session, std::string_view topic, const AnswerTo& to) {
   if (Transient(topic)) {
     ++figures_.typing_dropped;
   } else {
-    RefuseTopic(session, topic, Busy());
+    RefuseTopic(session, topic, Busy(), to);
   }
 }
 

@@ -159,11 +159,7 @@ void Host::Deliver(const Session& session, const Effect& effect) {
     return PublishText(session, ChannelTopic(effect.channel, session.who), effect.payload,
                        subscribed);
   }
-  int qos = subscribed == kNotSubscribed ? kAnswerQos : subscribed;
-  PublishText(session,
-              effect.response_topic.empty() ? ChannelTopic(Channel::kAnswer, session.who)
-                                            : effect.response_topic,
-              effect.payload, qos, effect.correlation);
+  AnswerWith(session, effect.payload, {effect.response_topic, effect.correlation});
 }
 
 void Host::PublishText(const Session& session, const std::string& topic, std::string_view text,
@@ -192,16 +188,21 @@ void Host::PublishTo(const Session& session, const std::string& topic, void* pay
   mosquitto_property_free_all(&properties);
 }
 
-void Host::RefuseTopic(const Session& session, std::string_view topic, const Status& status) {
+void Host::RefuseTopic(const Session& session, std::string_view topic, const Status& status,
+                       const AnswerTo& to) {
   std::string head;
   if (topic.size() <= kTopicBytesMax) {
     head = "\"topic\":";
     AppendJsonString(topic, &head);
     head += ',';
   }
+  AnswerWith(session, ErrorAnswer(head, status), to);
+}
+
+void Host::AnswerWith(const Session& session, const std::string& text, const AnswerTo& to) {
   int8_t qos = session.to.qos[static_cast<size_t>(Channel::kAnswer)];
-  PublishText(session, ChannelTopic(Channel::kAnswer, session.who), ErrorAnswer(head, status),
-              qos == kNotSubscribed ? kAnswerQos : qos);
+  PublishText(session, to.topic.empty() ? ChannelTopic(Channel::kAnswer, session.who) : to.topic,
+              text, qos == kNotSubscribed ? kAnswerQos : qos, to.correlation);
 }
 
 void Host::FirstTick() {

@@ -164,6 +164,26 @@ Result<TokenClaims> Credentials::VerifyToken(std::string_view token, std::string
   return claims;
 }
 
+std::string Credentials::MakeKeySecret(const KeyName& key) const {
+  std::string random(32, '\0');
+  env_->Random(random.data(), random.size());
+  return key.str() + "." + ToBase64(random);
+}
+
+std::string Credentials::KeySecretHash(std::string_view secret) {
+  std::array<uint8_t, crypto_hash_sha256_BYTES> hash;
+  crypto_hash_sha256(hash.data(), Bytes(secret), secret.size());
+  std::string hex(2 * hash.size() + 1, '\0');
+  sodium_bin2hex(hex.data(), hex.size(), hash.data(), hash.size());
+  hex.pop_back();  // the terminating zero
+  return hex;
+}
+
+KeyName Credentials::KeyOfSecret(std::string_view secret) {
+  size_t dot = secret.rfind('.');
+  return KeyName(dot == secret.npos ? std::string_view() : secret.substr(0, dot));
+}
+
 Fingerprint Credentials::FingerprintOf(std::string_view user, std::string_view password) const {
   crypto_generichash_state state;
   Fingerprint fingerprint;

@@ -82,6 +82,13 @@ class Credentials {
   // to check. kDenied says why.
   Result<TokenClaims> VerifyToken(std::string_view token, std::string_view user) const;
 
+  // An API key's secret: `<key>.` and 256 random bits. Only its hash is kept.
+  std::string MakeKeySecret(const KeyName& key) const;
+  // SHA-256 in hex: what has that many random bits needs no slower one.
+  static std::string KeySecretHash(std::string_view secret);
+  // The key that a secret names, right or not.
+  static KeyName KeyOfSecret(std::string_view secret);
+
   Fingerprint FingerprintOf(std::string_view user, std::string_view password) const;
 
  private:

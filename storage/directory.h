@@ -56,6 +56,8 @@ struct ApiKey {
   int64_t day = 0;        // days since the Unix epoch, UTC
   int64_t used = 0;       // of the quota, on that day, as last recorded
   bool strangers = true;  // those who are no contacts may write to its accounts
+  // KeySecretHash of the secret by which a server speaks for its accounts; empty: none.
+  std::string secret_hash = {};
 
   bool operator==(const ApiKey&) const = default;
 };
@@ -150,6 +152,8 @@ class Directory {
   virtual Status SetKey(const KeyName& name, std::optional<int64_t> rate_per_s,
                         std::optional<int64_t> quota_per_day,
                         std::optional<bool> strangers = std::nullopt) = 0;
+  // Voids the secret of before. An empty hash: none is good any more.
+  virtual Status SetKeySecret(const KeyName& name, const std::string& secret_hash) = 0;
   // The counts of `day` so far (not the change), for a restart; unknown keys are left out.
   virtual Status RecordKeyUse(int64_t day, std::span<const std::pair<KeyName, int64_t>> used) = 0;
 

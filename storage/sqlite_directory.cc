@@ -15,7 +15,7 @@ namespace parley {
 namespace {
 
 // One entry a version: the n-th takes a database of version n to n + 1. Only ever appended to.
-constexpr std::array<const char*, 2> kMigrations = {
+constexpr std::array<const char*, 3> kMigrations = {
     R"sql(
 CREATE TABLE keys (
   name TEXT PRIMARY KEY,
@@ -47,6 +47,9 @@ ALTER TABLE accounts ADD COLUMN name TEXT NOT NULL DEFAULT '';      -- what it c
 ALTER TABLE devices ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;  -- kept for the next column
 ALTER TABLE devices ADD COLUMN tokens_after_ms INTEGER NOT NULL DEFAULT 0;  -- void before; 0: none
 CREATE INDEX devices_void ON devices (user) WHERE tokens_after_ms > 0;
+)sql",
+    R"sql(
+ALTER TABLE keys ADD COLUMN secret_hash TEXT NOT NULL DEFAULT '';   -- SHA-256, hex; '': no secret
 )sql",
 };
 
@@ -115,6 +118,7 @@ class SqliteDirectory final : public Directory {
                 bool strangers) override;
   Status SetKey(const KeyName& name, std::optional<int64_t> rate_per_s,
                 std::optional<int64_t> quota_per_day, std::optional<bool> strangers) override;
+  Status SetKeySecret(const KeyName& name, const std::string& secret_hash) override;
   Status RecordKeyUse(int64_t day, std::span<const std::pair<KeyName, int64_t>> used) override;
 
   Status TouchDevices(std::span<const DeviceSeen> seen) override;
@@ -153,7 +157,8 @@ Status SqliteDirectory::Load() {
 }
 
 Status SqliteDirectory::LoadKeys() {
-  auto rows = reader_.Prepare("SELECT name, rate, quota, day, used, strangers FROM keys LIMIT ?1");
+  auto rows = reader_.Prepare(
+      "SELECT name, rate, quota, day, used, strangers, secret_hash FROM keys LIMIT ?1");
   if (!rows) return rows.error();
   rows->Bind(1, static_cast<int64_t>(kKeysMax));
   for (;;) {
@@ -161,7 +166,7 @@ Status SqliteDirectory::LoadKeys() {
     if (!row) return row.error();
     if (!*row) return Status();
     table_.PutKey({KeyName(rows->Text(0)), rows->Int(1), rows->Int(2), rows->Int(3), rows->Int(4),
-                   rows->Int(5) != 0});
+                   rows->Int(5) != 0, std::string(rows->Text(6))});
   }
 }
 
@@ -409,6 +414,19 @@ Status SqliteDirectory::SetKey(const KeyName& name, std::optional<int64_t> rate_
   if (!update) return update.error();
   update->Bind(1, name.str()).Bind(2, key->rate_per_s).Bind(3, key->quota_per_day);
   if (Status status = update->Bind(4, int64_t{key->strangers}).Run(); !status.ok()) return status;
+  table_.PutKey(*key);
+  return Status();
+}
+
+Status SqliteDirectory::SetKeySecret(const KeyName& name, const std::string& secret_hash) {
+  std::lock_guard lock(write_mutex_);
+  std::optional<ApiKey> key = table_.FindKey(name);
+  if (!key) return NoSuchKey(name);
+  auto update = writer_.Prepare("UPDATE keys SET secret_hash = ?2 WHERE name = ?1");
+  if (!update) return update.error();
+  update->Bind(1, name.str()).Bind(2, secret_hash);
+  if (Status status = update->Run(); !status.ok()) return status;
+  key->secret_hash = secret_hash;
   table_.PutKey(*key);
   return Status();
 }

@@ -1,16 +1,20 @@
 // parley-gateway: the chat by HTTP, and the page to chat on.
+#include <sodium.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <csignal>
+#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
+#include "bridge/gateway/api.h"
 #include "bridge/gateway/http_server.h"
 #include "bridge/gateway/problem.h"
 #include "bridge/gateway/router.h"
@@ -19,15 +23,22 @@
 namespace parley::gateway {
 namespace {
 
+constexpr int kFailed = 1;
 constexpr int kWrongUsage = 2;
 constexpr std::chrono::seconds kStopPatience{10};
+// The broker closes the connection of who sends it more in a packet (max_packet_size, 1 MiB).
+constexpr size_t kBodyBytesMost = 900 << 10;
 
 struct Options {
   std::string address = "127.0.0.1";
   uint16_t port = 8080;
   std::string web;
   std::string mqtt_ws;
-  HttpLimits limits;
+  MqttOptions mqtt;
+  std::string token_file;
+  bool behind_proxy = false;
+  HttpLimits http;
+  LinkLimits link;
 };
 
 int Fail(int code, const std::string& why) {
@@ -35,18 +46,71 @@ int Fail(int code, const std::string& why) {
   return code;
 }
 
-void AddOptions(CLI::App* app, Options* options) {
-  app->add_option("--listen", options->address, "the address to serve HTTP on")
+void AddHttpOptions(CLI::App* app, Options* options) {
+  app->add_option("--listen", options->address, "The address to serve HTTP on")
       ->capture_default_str();
-  app->add_option("--port", options->port, "its port; 0: a free one")->capture_default_str();
-  app->add_option("--web", options->web, "the directory of the built web page, served at /");
+  app->add_option("--port", options->port, "Its port; 0: a free one")->capture_default_str();
+  app->add_option("--web", options->web, "The directory of the built web page, served at /");
   app->add_option("--mqtt-ws", options->mqtt_ws,
-                  "the broker's WebSocket URL (ws://…, wss://…), which the page connects to");
-  app->add_option("--connections-max", options->limits.connections_max,
-                  "HTTP connections at most; one more is answered with 503")
+                  "The broker's WebSocket URL (ws://…, wss://…), which the page connects to");
+  app->add_flag("--behind-proxy", options->behind_proxy,
+                "Believe X-Forwarded-For's last address: a proxy in front sets it");
+  app->add_option("--connections-max", options->http.connections_max,
+                  "HTTP connections; one more is answered with 503")
       ->capture_default_str();
-  app->add_option("--body-max", options->limits.body_bytes_max, "bytes of a request's body")
+  app->add_option_function<unsigned>(
+         "--request-timeout",
+         [options](unsigned seconds) {
+           options->http.request_timeout = std::chrono::seconds(seconds);
+         },
+         "Seconds in which a request that has begun must be there")
+      ->default_str("10");
+  app->add_option("--body-max", options->http.body_bytes_max, "Bytes of a request's body")
+      ->capture_default_str()
+      ->check(CLI::Range(size_t{1024}, kBodyBytesMost));
+}
+
+void AddBrokerOptions(CLI::App* app, Options* options) {
+  app->add_option("--broker-host", options->mqtt.host, "The broker's address")
       ->capture_default_str();
+  app->add_option("--broker-port", options->mqtt.port, "Its MQTT port")->capture_default_str();
+  app->add_option("--user", options->mqtt.username,
+                  "The gateway's own account, which must have the role service")
+      ->capture_default_str();
+  app->add_option("--token-file", options->token_file,
+                  "A file with that account's token or password in one line, which nobody else may "
+                  "read. Without it only the page is served")
+      ->envname("PARLEY_GATEWAY_TOKEN_FILE");
+  app->add_option(
+         "--in-flight-max", options->link.in_flight_max,
+         "Requests without an answer of the broker's; one more is answered with 503 (busy)")
+      ->capture_default_str();
+  app->add_option("--polls-max", options->link.waiting_max,
+                  "Users whose long polls wait; one more is answered with 503 (busy)")
+      ->capture_default_str();
+}
+
+// The secret's first line. kDenied: others may read the file.
+Result<std::string> ReadToken(const std::string& path) {
+  struct stat info {};
+  std::ifstream in(path);
+  std::string token;
+  if (!in || stat(path.c_str(), &info) != 0) return Error(Code::kNotFound, path + " can't be read");
+  if ((info.st_mode & (S_IRWXO | S_IWGRP)) != 0) {
+    return Error(Code::kDenied, path + " may be read or written by others: chmod 600 it");
+  }
+  if (!std::getline(in, token) || token.empty())
+    return Error(Code::kBadRequest, path + " is empty");
+  return token;
+}
+
+// Any number of gateways may be there: each is a device of its own.
+std::string FreshClientId(const std::string& user) {
+  char text[17];
+  uint8_t random[8];
+  randombytes_buf(random, sizeof random);
+  sodium_bin2hex(text, sizeof text, random, sizeof random);
+  return user + ":" + text;
 }
 
 // A file descriptor for each connection.
@@ -57,17 +121,21 @@ void RaiseFileLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+HttpResponse Json(const std::string& text, int http_status = 200) {
+  HttpResponse response{.status = http_status};
+  response.headers.emplace_back("Cache-Control", "no-cache");
+  response.SetBody("application/json", text + "\n");
+  return response;
+}
+
 void AddPage(Router* router, const std::shared_ptr<const StaticFiles>& page,
              const std::string& mqtt_ws) {
-  const std::string config =
-      nlohmann::json{{"mqtt_ws", mqtt_ws.empty() ? nlohmann::json() : nlohmann::json(mqtt_ws)}}
-          .dump();
-  router->Add("GET", "/v1/config.json", [config](const ExchangePtr& exchange, const PathMembers&) {
-    HttpResponse response;
-    response.headers.emplace_back("Cache-Control", "no-cache");
-    response.SetBody("application/json", config + "\n");
-    exchange->Answer(std::move(response));
-  });
+  nlohmann::json config = {{"mqtt_ws", nullptr}};
+  if (!mqtt_ws.empty()) config["mqtt_ws"] = mqtt_ws;
+  router->Add("GET", "/v1/config.json",
+              [text = config.dump()](const ExchangePtr& exchange, const PathMembers&) {
+                exchange->Answer(Json(text));
+              });
   router->Otherwise([page](const ExchangePtr& exchange, const PathMembers&) {
     const HttpRequest& request = exchange->request();
     bool reads = request.method == "GET" || request.method == "HEAD";
@@ -76,52 +144,88 @@ void AddPage(Router* router, const std::shared_ptr<const StaticFiles>& page,
   });
 }
 
-void AddHealth(Router* router) {
-  router->Add("GET", "/healthz", [](const ExchangePtr& exchange, const PathMembers&) {
-    HttpResponse response;
-    response.SetBody("application/json", "{\"status\":\"ok\"}\n");
-    exchange->Answer(std::move(response));
+// `link` is null where only the page is served.
+void AddHealth(Router* router, const std::shared_ptr<BrokerLink>& link) {
+  router->Add("GET", "/healthz", [link](const ExchangePtr& exchange, const PathMembers&) {
+    bool ok = !link || link->connected();
+    exchange->Answer(Json(ok ? R"({"status":"ok"})" : R"({"status":"no broker"})", ok ? 200 : 503));
   });
 }
 
-// Runs until SIGTERM or SIGINT: then what is being answered still is, for kStopPatience.
-void Serve(boost::asio::io_context* io, HttpServer* server) {
-  boost::asio::signal_set signals(*io, SIGTERM, SIGINT);
-  boost::asio::steady_timer patience(*io);
-  signals.async_wait([&](const boost::system::error_code& error, int) {
-    if (error) return;
-    server->Stop();
-    patience.expires_after(kStopPatience);
-    patience.async_wait([io](const boost::system::error_code& expired) {
-      if (!expired) io->stop();
+// Until SIGTERM or SIGINT: then what is being answered still is, for kStopPatience.
+class Service {
+ public:
+  explicit Service(const Options& options) : options_(options) {}
+
+  int Run() {
+    if (Status status = Open(); !status.ok()) {
+      return Fail(status.code() == Code::kUnavailable ? kFailed : kWrongUsage, status.message());
+    }
+    std::cout << "parley-gateway: ready on http://" << options_.address << ":" << server_->port()
+              << std::endl;
+    signals_.async_wait([this](const auto& error, int) {
+      if (!error) Stop();
     });
-  });
-  while (!io->stopped() && (io->run_one() > 0)) {
-    if (patience.expiry() != decltype(patience)::time_point() && server->connections() == 0) break;
+    while (!Done() && io_.run_one() > 0) {
+    }
+    if (link_) link_->Stop();
+    return 0;
   }
-}
 
-int Run(const Options& options) {
-  std::shared_ptr<const StaticFiles> page;
-  if (!options.web.empty()) {
-    auto loaded = StaticFiles::Load(options.web, options.mqtt_ws);
-    if (!loaded) return Fail(kWrongUsage, loaded.error().message());
-    page = std::make_shared<const StaticFiles>(std::move(*loaded));
+ private:
+  Status Open() {
+    std::shared_ptr<const StaticFiles> page;
+    if (!options_.web.empty()) {
+      auto loaded = StaticFiles::Load(options_.web, options_.mqtt_ws);
+      if (!loaded) return loaded.error();
+      page = std::make_shared<const StaticFiles>(std::move(*loaded));
+    }
+    if (Status status = OpenApi(); !status.ok()) return status;
+    AddHealth(&router_, link_);
+    AddPage(&router_, page, options_.mqtt_ws);
+    auto server =
+        HttpServer::Listen(&io_, options_.address, options_.port, options_.http,
+                           [this](const ExchangePtr& exchange) { router_.Handle(exchange); });
+    if (!server) return server.error();
+    server_ = *server;
+    return {};
   }
-  RaiseFileLimit();
-  Router router;
-  AddHealth(&router);
-  AddPage(&router, page, options.mqtt_ws);
-  boost::asio::io_context io(1);
-  auto server =
-      HttpServer::Listen(&io, options.address, options.port, options.limits,
-                         [&router](const ExchangePtr& exchange) { router.Handle(exchange); });
-  if (!server) return Fail(1, server.error().message());
-  std::cout << "parley-gateway: ready on http://" << options.address << ":" << (*server)->port()
-            << std::endl;
-  Serve(&io, server->get());
-  return 0;
-}
+
+  Status OpenApi() {
+    if (options_.token_file.empty()) return {};
+    auto token = ReadToken(options_.token_file);
+    if (!token) return token.error();
+    MqttOptions mqtt = options_.mqtt;
+    mqtt.password = *token;
+    mqtt.client_id = FreshClientId(mqtt.username);
+    link_ = BrokerLink::Open(&io_, mqtt, options_.link);
+    api_.emplace(&io_, link_, options_.behind_proxy);
+    api_->AddTo(&router_);
+    return {};
+  }
+
+  // Polls are answered at once: they would only wait.
+  void Stop() {
+    stopping_ = true;
+    server_->Stop();
+    if (api_) api_->EndPolls();
+    patience_.expires_after(kStopPatience);
+    patience_.async_wait([this](const auto& cancelled) { late_ = !cancelled; });
+  }
+
+  bool Done() const { return stopping_ && (late_ || server_->connections() == 0); }
+
+  const Options& options_;
+  Router router_;
+  boost::asio::io_context io_{1};
+  boost::asio::signal_set signals_{io_, SIGTERM, SIGINT};
+  boost::asio::steady_timer patience_{io_};
+  std::shared_ptr<BrokerLink> link_;
+  std::optional<Api> api_;
+  std::shared_ptr<HttpServer> server_;
+  bool stopping_ = false;
+  bool late_ = false;
+};
 
 }  // namespace
 }  // namespace parley::gateway
@@ -130,11 +234,14 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   CLI::App app("The chat by HTTP, and the page to chat on.", "parley-gateway");
   parley::gateway::Options options;
-  parley::gateway::AddOptions(&app, &options);
+  options.mqtt.username = "gateway";
+  parley::gateway::AddHttpOptions(&app, &options);
+  parley::gateway::AddBrokerOptions(&app, &options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : parley::gateway::kWrongUsage;
   }
-  return parley::gateway::Run(options);
+  parley::gateway::RaiseFileLimit();
+  return parley::gateway::Service(options).Run();
 }

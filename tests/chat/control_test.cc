@@ -240,8 +240,12 @@ TEST_CASE("keys are made, changed in part and listed with today's use") {
   json keys = fixture.Data({{"command", "listKeys"}})["keys"];
   REQUIRE(keys.size() == 2);
   CHECK(keys[0]["key"] == "default");
-  CHECK(keys[1] ==
-        json({{"key", "mobile"}, {"rate", 100}, {"quota", 0}, {"used", 42}, {"strangers", true}}));
+  CHECK(keys[1] == json({{"key", "mobile"},
+                         {"rate", 100},
+                         {"quota", 0},
+                         {"used", 42},
+                         {"strangers", true},
+                         {"secret", false}}));
   fixture.env().Advance(86400000);
   CHECK(fixture.Data({{"command", "listKeys"}})["keys"][1]["used"] == 0);
   CHECK(fixture.ErrorCode({{"command", "createKey"}, {"key", "mobile"}}) == "conflict");
@@ -265,6 +269,31 @@ TEST_CASE("a key says whether strangers may write to its accounts") {
           "bad_request");
   }
   CHECK(strangers() == true);
+}
+
+TEST_CASE("a key's secret names its key, is kept as a hash, and voids the one of before") {
+  ControlFixture fixture;
+  fixture.Data({{"command", "createKey"}, {"key", "a.shop"}});
+  auto issue = [&] {
+    return fixture.Data({{"command", "issueKeySecret"}, {"key", "a.shop"}})["secret"]
+        .get<std::string>();
+  };
+  auto good = [&](const std::string& secret) {
+    return fixture.directory()->FindKey(Credentials::KeyOfSecret(secret))->secret_hash ==
+           Credentials::KeySecretHash(secret);
+  };
+  const std::string first = issue();
+  CHECK(Credentials::KeyOfSecret(first) == KeyName("a.shop"));
+  CHECK(good(first));
+  const std::string second = issue();
+  CHECK(good(second));
+  CHECK_FALSE(good(first));
+  CHECK(fixture.Data({{"command", "listKeys"}})["keys"][0]["secret"] == true);
+  CHECK_FALSE(fixture.Data({{"command", "issueKeySecret"}, {"key", "a.shop"}, {"revoke", true}})
+                  .contains("secret"));
+  CHECK_FALSE(good(second));
+  CHECK(fixture.Data({{"command", "listKeys"}})["keys"][0]["secret"] == false);
+  CHECK(fixture.ErrorCode({{"command", "issueKeySecret"}, {"key", "none"}}) == "not_found");
 }
 
 TEST_CASE("a request that is no plain object is refused as a whole") {

@@ -69,6 +69,88 @@ TEST_CASE("a gateway asks and acknowledges for a user") {
   alice.AwaitReceipt(bob, "delivered", 1);
 }
 
+Json Vouched(Device& gateway, const std::string& user, Json members) {
+  members["rid"] = "v";
+  gateway.Publish("as/" + user + "/login", members.dump());
+  return Json::parse(gateway.Next(gateway.answers()).payload);
+}
+
+TEST_CASE("a gateway learns whether somebody is who they say, and nobody comes online by it") {
+  Device gateway = Gateway(GENERATE(4, 5));
+  const std::string alice = Server().NewUser("alice");
+  const std::string password = ChatServer::PasswordOf(alice);
+  Json yes = Vouched(gateway, alice, {{"password", password}});
+  CHECK(yes["ok"] == true);
+  CHECK(yes["rid"] == "v");
+  CHECK(yes["user"] == alice);
+  CHECK(!yes.contains("token"));
+  CHECK(Vouched(gateway, alice, {{"password", "wrong"}})["error"]["code"] == "denied");
+  CHECK(Vouched(gateway, "nobody-of-this-name", {{"password", "x"}})["error"]["code"] == "denied");
+  CHECK(Vouched(gateway, "$parleyctl", {{"password", "x"}})["error"]["code"] == "denied");
+  for (const Json& bad :
+       {Json{{"password", 5}}, Json::object(), Json{{"password", "x"}, {"key", "y"}},
+        Json{{"password", password}, {"token", {{"ttl", 1}}}}, Json{{"password", "x"}, {"a", 1}}}) {
+    CHECK(Vouched(gateway, alice, bad)["error"]["code"] == "bad_request");
+  }
+  CHECK(Server().OpenDeaf(alice).AskDone("devices.list")["devices"].size() == 1);
+}
+
+TEST_CASE("who has proved it may have a token, a gateway by itself may not") {
+  Device gateway = Gateway();
+  const std::string alice = Server().NewUser("alice");
+  const std::string password = ChatServer::PasswordOf(alice);
+  const Json given =
+      Vouched(gateway, alice, {{"password", password}, {"token", {{"device", alice + ":tablet"}}}});
+  const std::string token = given["token"];
+  CHECK(Device(Server().port(), alice, token, {.name = "tablet"}).TryLogin());
+  CHECK_FALSE(Device(Server().port(), alice, token, {.name = "phone"}).TryLogin());
+  CHECK(Vouched(gateway, alice, {{"password", token}})["error"]["code"] == "denied");
+  const Json known = Vouched(gateway, alice, {{"password", token}, {"device", alice + ":tablet"}});
+  CHECK(known["expires"].get<int64_t>() / 1000 == given["expires"].get<int64_t>() / 1000);
+  CHECK(Vouched(gateway, alice, {{"password", "wrong"}, {"token", Json::object()}})["ok"] == false);
+  gateway.Publish("as/" + alice + "/ask/account.token", R"({"rid":"t"})");
+  CHECK(Json::parse(gateway.Next(gateway.answers()).payload)["error"]["code"] == "denied");
+}
+
+TEST_CASE("a key's secret vouches for its own accounts alone") {
+  Device gateway = Gateway();
+  Server().CtlDone({"key", "add", "shop"});
+  Server().AddUser("customer", "x", {"--key", "shop"});
+  const std::string alice = Server().NewUser("alice");
+  std::string secret = Server().CtlDone({"key", "secret", "shop"});
+  secret.pop_back();  // the end of the line
+  CHECK(Vouched(gateway, "customer", {{"key", secret}})["ok"] == true);
+  CHECK(Vouched(gateway, alice, {{"key", secret}})["error"]["code"] == "denied");
+  CHECK(Vouched(gateway, "customer", {{"key", secret + "x"}})["error"]["code"] == "denied");
+  CHECK(Vouched(gateway, "customer", {{"key", "shop."}})["error"]["code"] == "denied");
+  CHECK(Vouched(gateway, "customer", {{"key", secret}, {"token", Json::object()}})["ok"] == false);
+  Server().CtlDone({"key", "secret", "shop", "--revoke"});
+  CHECK(Vouched(gateway, "customer", {{"key", secret}})["error"]["code"] == "denied");
+}
+
+TEST_CASE("guesses that a gateway passes on are slowed by where they come from") {
+  Device gateway = Gateway();
+  const std::string alice = Server().NewUser("alice");
+  auto guess = [&](const std::string& password, const char* address) {
+    return Vouched(gateway, alice, {{"password", password}, {"address", address}});
+  };
+  std::string code = "denied";
+  for (int i = 0; i < 50 && code == "denied"; ++i) {
+    code = guess("guess " + std::to_string(i), "203.0.113.7")["error"]["code"];
+  }
+  CHECK(code == "quota");
+  CHECK(guess("guess", "198.51.100.9")["error"]["code"] == "denied");
+  CHECK(guess(ChatServer::PasswordOf(alice), "198.51.100.9")["ok"] == true);
+}
+
+TEST_CASE("nobody but a service asks that") {
+  Device bob = Server().OpenDeaf(Server().NewUser("bob"));
+  const std::string alice = Server().NewUser("alice");
+  bob.Publish("as/" + alice + "/login",
+              Json{{"rid", "v"}, {"password", ChatServer::PasswordOf(alice)}}.dump());
+  CHECK(bob.NextError()["error"]["code"] == "denied");
+}
+
 TEST_CASE("a gateway has only the users' rights, and none to listen") {
   Device gateway = Gateway();
   Device alice = Server().Open(Server().NewUser("alice"));

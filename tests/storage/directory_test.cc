@@ -407,6 +407,23 @@ TEST_CASE("devices that go for later ones leave their void tokens void") {
   CHECK(directory->DeviceTokensAfter(kAlice, DeviceId("phone")) == removed_ms);
 }
 
+TEST_CASE("a key's secret survives a restart, and a change of its limits") {
+  DirectoryFixture directory;
+  const KeyName shop("shop");
+  CHECK(directory->SetKeySecret(shop, "hash").code() == Code::kNotFound);
+  REQUIRE(directory->AddKey(shop, 1, 1).ok());
+  CHECK(directory->FindKey(shop)->secret_hash.empty());
+  REQUIRE(directory->SetKeySecret(shop, "hash").ok());
+  REQUIRE(directory->SetKey(shop, 2, 2).ok());
+  for (int round = 0; round < 2; ++round) {
+    CHECK(directory->FindKey(shop)->secret_hash == "hash");
+    directory.Reopen();
+  }
+  REQUIRE(directory->SetKeySecret(shop, "").ok());
+  directory.Reopen();
+  CHECK(directory->FindKey(shop)->secret_hash.empty());
+}
+
 // The first version's tables with something in them, as a Parley of that time left them.
 void MakeVersion1(const std::string& path) {
   auto db = SqliteDb::Open(path, SqliteDb::Mode::kReadWrite);
