@@ -9,28 +9,33 @@ self.addEventListener('notificationclick', (event) => {
   event.waitUntil(open(event.notification.data));
 });
 
-// chat/bob or group/readers, as the page's address has it; '' for anything else.
-function talkOf({ from, group } = {}) {
-  const talk = group ? `group/${group}` : `chat/${from}`;
+// The conversation as the page's address has it, chat/bob or group/readers; '' for anything else.
+function talkOf({ with: peer, group }) {
+  const talk = group ? `group/${group}` : `chat/${peer}`;
   return /^(chat|group)\/[a-z0-9][a-z0-9._-]{0,63}$/.test(talk) ? talk : '';
 }
 
+// docs/push.md has what is in a push.
+function textOf({ from, group, count, body }) {
+  if (count > 1) return `${count} new messages`;
+  const text = typeof body === 'string' ? body : 'New message';
+  return group ? `${from}: ${text}` : text;
+}
+
 async function show(data) {
-  let message = {};
+  let push = {};
   try {
-    message = data.json();
+    push = data.json();
   } catch {
     // A wake without words: the user is told that there is something.
   }
   const pages = await self.clients.matchAll({ type: 'window' });
   if (pages.some((page) => page.focused)) return;
-  const talk = talkOf(message);
-  const text = typeof message.body === 'string' ? message.body : 'New message';
-  await self.registration.showNotification(message.title ?? message.group ?? message.from ?? 'Parley', {
-    body: message.group && message.from ? `${message.from}: ${text}` : text,
-    tag: talk || 'parley',
+  await self.registration.showNotification(push.group ?? push.from ?? 'Parley', {
+    body: textOf(push),
+    tag: push.tag ?? 'parley',
     icon: 'icon.svg',
-    data: talk,
+    data: talkOf(push),
   });
 }
 

@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import mqtt from 'mqtt';
 import { chromium } from 'playwright-core';
 
 import { Person, act, eventually, openTalk, row, say, shows, texts } from './person.js';
@@ -289,11 +290,18 @@ async function accessibleInAllForms({ alice, browser, url }) {
 
 async function signingOutIsForAllTabs({ alice }) {
   const [a1, a2] = alice.tabs;
+  const before = await a1.evaluate(() => localStorage.getItem('parley.account'));
   await a1.getByRole('button', { name: 'Menu' }).click();
   await a1.getByRole('button', { name: 'Sign out' }).click();
   for (const page of [a1, a2]) await page.getByRole('button', { name: 'Sign in' }).waitFor();
   const kept = await a1.evaluate(() => localStorage.getItem('parley.account'));
   assert.equal(kept, null);
+  // What was kept is worth nothing any more.
+  const { user, browser, tokens } = JSON.parse(before);
+  const refused = mqtt.connectAsync(wsUrl, {
+    protocolVersion: 5, clientId: `${user}:web-${browser}-1`, username: user, password: tokens[1].token, reconnectPeriod: 0,
+  });
+  await assert.rejects(refused, /not authorized/i);
 }
 
 async function nothingWentWrongInTheConsole({ people }) {

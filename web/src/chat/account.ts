@@ -60,6 +60,15 @@ export async function renewTokens(storage: Storage, account: Account, tab: numbe
   return renewed;
 }
 
+// Ends what this browser may do: its devices are removed, this one the last, and with them their tokens.
+export async function revokeTokens(account: Account, tab: number, ask: Ask): Promise<void> {
+  const tabs = Object.keys(account.tokens).map(Number).filter((one) => one !== tab);
+  for (const one of [...tabs, tab]) {
+    // One that never was connected isn't known, and its token is forgotten with the others.
+    await ask('devices.remove', { device: deviceOf(account.user, account.browser, one) }).catch(() => {});
+  }
+}
+
 export class WrongPassword extends Error {
   constructor() {
     super('wrong name or password');

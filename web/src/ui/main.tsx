@@ -1,10 +1,10 @@
 import './style.css';
 
 import { render } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 
 import {
-  type Account, deviceOf, forgetAccount, renewTokens, savedAccount, signIn, tokenOf,
+  type Account, deviceOf, forgetAccount, renewTokens, revokeTokens, savedAccount, signIn, tokenOf,
 } from '../chat/account';
 import { Chat } from '../chat/chat';
 import { overWebSocket } from '../chat/mqtt_link';
@@ -22,6 +22,8 @@ import { takeTab } from './tab';
 import { TalkView } from './talk_view';
 
 const storage = new BrowserStorage();
+// How long signing out waits for the server.
+const farewellMs = 2_000;
 
 // Renders at most once a frame; a page that isn't seen has no frames.
 function onceAFrame(run: () => void): () => void {
@@ -74,12 +76,14 @@ function SignedIn({ account, config, url, onSignOut }: SignedInProps) {
   const [chat, setChat] = useState<Chat>();
   const [version, setVersion] = useState(0);
   const [news, setNews] = useState('');
+  const tabNumber = useRef(1);
 
   useEffect(() => {
     let running: Chat | undefined;
     let gone = false;
     const changed = onceAFrame(() => setVersion((v) => v + 1));
     void takeTab(account.user).then((tab) => {
+      tabNumber.current = tab;
       const secret = tokenOf(account, tab);
       if (gone) return;
       if (!secret) return onSignOut('Please sign in again.');
@@ -116,9 +120,17 @@ function SignedIn({ account, config, url, onSignOut }: SignedInProps) {
   }, [refused]);
 
   if (!chat) return null;
+  const signOut = async () => {
+    const { connection } = chat;
+    const farewell = turnPushOff(chat)
+      .catch(() => {})
+      .then(() => revokeTokens(savedAccount(storage) ?? account, tabNumber.current, connection.ask.bind(connection)));
+    await Promise.race([farewell, new Promise((done) => setTimeout(done, farewellMs))]);
+    onSignOut();
+  };
   return (
     <>
-      <ChatPage chat={chat} config={config} version={version} onSignOut={() => onSignOut()} />
+      <ChatPage chat={chat} config={config} version={version} onSignOut={() => void signOut()} />
       <div class="hidden" aria-live="polite">{news}</div>
     </>
   );

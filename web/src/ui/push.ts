@@ -23,14 +23,14 @@ export async function turnPushOn(chat: Chat, vapidKey: string): Promise<void> {
     userVisibleOnly: true,
     applicationServerKey: bytesOf(vapidKey),
   });
-  await chat.connection.ask('push.subscribe', { provider: 'webpush', target: JSON.stringify(subscription) });
+  await chat.connection.ask('push.subscribe', { provider: 'webpush', target: subscription.toJSON() });
 }
 
 export async function turnPushOff(chat: Chat): Promise<void> {
-  const worker = await navigator.serviceWorker.getRegistration();
+  const worker = await navigator.serviceWorker?.getRegistration();
   const subscription = await worker?.pushManager.getSubscription();
   if (!subscription) return;
-  await chat.connection.ask('push.unsubscribe', { provider: 'webpush', target: JSON.stringify(subscription) });
+  await chat.connection.ask('push.unsubscribe', { provider: 'webpush' });
   await subscription.unsubscribe();
 }
 
