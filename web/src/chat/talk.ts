@@ -16,13 +16,19 @@ export class Talk {
   firstUnread: number | undefined; // my number of the oldest unread message, where it is known
   marks = new Map<string, Marks>(); // how far each of the others is
   typing = new Map<string, number>(); // who, and until when (ms)
+  // What came while the newest page was being read, which may or may not have it.
+  private meanwhile: WireMessage[] = [];
 
   constructor(readonly id: TalkId) {}
 
   // One event of the log.
   add(message: WireMessage): void {
     this.last = message;
-    if (!this.opened) return;
+    if (this.opened) this.take(message);
+    else if (this.older === 'reading') this.meanwhile.push(message);
+  }
+
+  private take(message: WireMessage): void {
     if (message.type === 'edit' || message.type === 'retract' || message.type === 'reaction') {
       this.fold(message);
     } else {
@@ -35,6 +41,7 @@ export class Talk {
     for (const message of page) this.insert(message);
     this.older = more ? 'unread' : 'none';
     this.opened = true;
+    for (const message of this.meanwhile.splice(0)) this.take(message);
   }
 
   find(ref: Ref): WireMessage | undefined {

@@ -158,6 +158,18 @@ test('another epoch of the log drops what is held and begins again', async (cont
   assert.deepEqual(bodies(chat), ['one']);
 });
 
+test('what arrives while a conversation is being read is shown, though its page doesn\'t have it', async (context) => {
+  const server = new FakeServer('alice');
+  server.store({ body: 'one' });
+  const chat = await start(context, server);
+  const opened = chat.open('chat/bob');
+  const page = server.log.slice();
+  server.history = () => page;
+  server.store({ body: 'two' });
+  await opened;
+  assert.deepEqual(bodies(chat), ['one', 'two']);
+});
+
 test('marks tell how far a message is', async (context) => {
   const server = new FakeServer('alice');
   const chat = await start(context, server);

@@ -13,6 +13,7 @@ export class FakeServer {
   answers = true; // …and its sender is told
   contacts: unknown[] = [];
   groups: unknown[] = [];
+  history = () => this.log; // what history reads
   private events: LinkEvents | undefined;
   private device = '';
 
@@ -87,7 +88,7 @@ export class FakeServer {
       case 'conversations':
         return { conversations: this.conversations(1).map(({ messages, ...one }) => ({ ...one, last: messages[0] })) };
       case 'history': {
-        const all = this.log.filter((message) => message.seq! < (members.before ?? Infinity) && talkOf(message, this.me) === `chat/${members.with}`);
+        const all = this.history().filter((message) => message.seq! < (members.before ?? Infinity) && talkOf(message, this.me) === `chat/${members.with}`);
         return { messages: all.slice(-members.limit).reverse(), more: all.length > members.limit, delivered: 0, read: 0 };
       }
       case 'account.token':
