@@ -19,8 +19,21 @@ namespace parley {
 using SessionId = uint64_t;
 
 // What a session can be subscribed to. Everything else is refused before it gets here.
-// kGroup, which names its group, comes last: sessions keep the others in an array.
-enum class Channel : uint8_t { kInbox, kReceipt, kPresence, kTyping, kAnswer, kGroup };
+// kPush… are in the order of PushProvider. kGroup, which names its group, comes last: sessions keep
+// the others in an array.
+enum class Channel : uint8_t {
+  kInbox,
+  kReceipt,
+  kPresence,
+  kTyping,
+  kAnswer,
+  kPushWebPush,
+  kPushNtfy,
+  kPushWebhook,
+  kPushFcm,
+  kPushApns,
+  kGroup
+};
 
 struct Connected {
   SessionId session = 0;

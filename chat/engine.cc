@@ -91,6 +91,7 @@ void Engine::Tick() {
     }
   }
   PresenceTick();
+  PushTick();
   if (now_ms_ - swept_ms_ >= kSweepMs) {
     swept_ms_ = now_ms_;
     if (any_failed_) StoresChanged();
@@ -131,6 +132,7 @@ void Engine::On(Disconnected& disconnected) {
   Session* session = FindSession(disconnected.session);
   if (session == nullptr) return;
   if (!session->gone) Went(*session);
+  LeavePush(*session);
   if (session->receipts_waiting > 0) return;  // what it confirmed before it left counts
   User& user = *session->user;
   user.sessions.Remove(session);
@@ -155,6 +157,7 @@ void Engine::On(Subscribed& subscribed) {
   if (subscribed.channel == Channel::kReceipt) session->receipts = true;
   if (subscribed.channel == Channel::kPresence) session->presence = true;
   if (subscribed.channel == Channel::kTyping) session->typing = true;
+  if (IsPush(subscribed.channel)) TakePush(*session, subscribed.channel);
   if (subscribed.channel == Channel::kGroup) Subscribe(*session, subscribed.group, subscribed.qos);
   if (subscribed.channel == Channel::kInbox) {
     session->inbox = true;
@@ -174,6 +177,7 @@ void Engine::On(Unsubscribed& unsubscribed) {
   if (unsubscribed.channel == Channel::kReceipt) session->receipts = false;
   if (unsubscribed.channel == Channel::kPresence) session->presence = false;
   if (unsubscribed.channel == Channel::kTyping) session->typing = false;
+  if (IsPush(unsubscribed.channel)) LeavePush(*session, unsubscribed.channel);
   if (unsubscribed.channel == Channel::kGroup && session->groups) {
     Unsubscribe(*session, unsubscribed.group);
     std::erase(*session->groups, unsubscribed.group);
@@ -233,6 +237,9 @@ void Engine::Route(Session& session, const UserId& actor, std::string_view topic
   if (first == "presence" && rest == session.user->id.str() && actor == session.user->id) {
     return Says(session, asker, published.payload);
   }
+  if (topic == "push/done" && actor == session.user->id) {
+    return PushDone(session, asker, published.payload);
+  }
   Refuse(asker, {Code::kDenied, "this topic is not for publishing to"});
 }
 
@@ -290,8 +297,15 @@ void Engine::StartLoad(User& user, Parts parts) {
       groups = roster->CountGroups(id);
       if (!groups) return fail(groups.error());
     }
+    Result<std::vector<PushTargetRecord>> push;
+    if ((parts & kPush) != 0 && roster != nullptr) {
+      if (Status status = log->WaitRoster(holds); !status.ok()) return fail(status);
+      push = roster->PushTargets(id);
+      if (!push) return fail(push.error());
+    }
     return Continuation([it, parts, tail = *tail, ids = std::move(*sent),
-                         contacts = std::move(*contacts), groups = *groups](Engine& engine) {
+                         contacts = std::move(*contacts), groups = *groups,
+                         push = std::move(*push)](Engine& engine) {
       if ((parts & kTail) != 0) engine.TakeTail(*it, tail);
       if ((parts & kSent) != 0) {
         it->sent = std::make_unique<SentIds>();
@@ -301,6 +315,7 @@ void Engine::StartLoad(User& user, Parts parts) {
         }
       }
       if ((parts & kContacts) != 0) engine.TakeContacts(*it, contacts);
+      if ((parts & kPush) != 0) engine.TakePushTargets(*it, push);
       if ((parts & kGroups) != 0) it->groups = static_cast<uint32_t>(groups);
       engine.Finish(*it, parts, Status());
     });
@@ -379,6 +394,7 @@ void Engine::Unload(User& user) {
   user.sent.reset();
   DropRecent(user);
   user.contacts.reset();
+  user.push.reset();
   user.wanted_delivered = user.wanted_read = Seq();
   if (wanted != 0) StartLoad(user, wanted);
 }
@@ -426,7 +442,10 @@ void Engine::TrimSent() {
 void Engine::DropUnused(User& user, int64_t now_ms) {
   if (IsWaiting(user)) return;
   auto idle = [&](int64_t used_ms) { return now_ms - used_ms >= options_.user_idle_ms; };
-  if (idle(user.used_ms)) DropContacts(user);
+  if (idle(user.used_ms)) {
+    DropContacts(user);
+    DropPushTargets(user);
+  }
   if (user.sent && idle(user.sent->used_ms)) DropSent(user);
   if (user.recent && idle(user.recent->used_ms)) DropRecent(user);
 }
@@ -521,6 +540,7 @@ void Engine::JournalFailed(Lsn first, const Status& why) {
     }
   }
   Lsn committed(first.value() - 1);
+  push_.TakeBack(first);
   forgotten_lsn_ = std::min(forgotten_lsn_, committed);
   for (auto& [id, user] : users_) {
     user->loaded &= static_cast<Parts>(~kGroups);  // of groups whose messages aren't its own

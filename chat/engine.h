@@ -16,9 +16,11 @@
 //   engine_send.cc      messages                    engine_group_ask.cc … requests and receipts
 //   engine_delivery.cc  catch-up, live, receipts    engine_people.cc    contacts, devices, accounts
 //   engine_ask.cc       requests                    engine_presence.cc  presence, typing
+//   engine_push.cc      waking devices that aren't connected
 #ifndef PARLEY_CHAT_ENGINE_H_
 #define PARLEY_CHAT_ENGINE_H_
 
+#include <array>
 #include <atomic>
 #include <list>
 #include <map>
@@ -27,12 +29,14 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "chat/command.h"
 #include "chat/effect.h"
 #include "chat/json_out.h"
 #include "chat/ports.h"
+#include "chat/push_jobs.h"
 #include "chat/quota.h"
 #include "chat/rare_list.h"
 #include "chat/release.h"
@@ -70,6 +74,28 @@ struct EngineOptions {
   int64_t presence_grace_ms = 10000;  // for a lost connection to come back
   int64_t presence_batch_ms = 1000;   // changes are told together, this often
   double typing_rate = 5;             // typing events a second of one user
+
+  size_t push_targets_max = 20;     // opt-ins of one user
+  size_t push_jobs_max = 100'000;   // that aren't done, of all users
+  int64_t push_delay_ms = 2000;     // from a message to its push: what comes meanwhile is one push
+  int64_t push_again_s = 30;        // before a device is woken again for a conversation
+  int64_t push_lease_s = 60;        // in which a gateway says what became of a job
+  size_t push_window = 100;         // jobs that one gateway has at a time
+  int64_t push_retry_ms = 5000;     // after a failure, doubled each time
+  uint32_t push_attempts_max = 10;  // then a job is given up
+  int64_t push_age_max_s = 14400;   // … or when it is so old
+};
+
+inline constexpr size_t kPushTargetBytesMax = 2048;  // of an opt-in's target, as JSON
+
+// Counts since the start.
+struct PushFigures {
+  uint64_t handed = 0;     // jobs given to gateways
+  uint64_t delivered = 0;  // … that they said were delivered
+  uint64_t failed = 0;     // … or weren't
+  uint64_t ended = 0;      // jobs that ended, delivered, cancelled or with their opt-in
+  uint64_t dead = 0;       // jobs that were given up
+  uint64_t refused = 0;    // messages that made no job, for there were too many
 };
 
 // A message in memory, shared by the caches of all who have it and by the effects that carry it.
@@ -127,6 +153,9 @@ class Engine {
          TopicMembers* topic_members, Readers* readers, Release* release);
   ~Engine();
 
+  // What is to be pushed, from the roster. Once, before the first command.
+  Status LoadPush();
+
   void Handle(Command command);
   void EndTurn();
   // Deadlines (waiting syncs), forgetting idle users, keys' use. A few times a second.
@@ -149,6 +178,8 @@ class Engine {
   size_t sent_ids() const { return sent_ids_; }
   // Users whose waiting syncs the next Tick looks at.
   size_t syncing() const { return syncing_.size(); }
+  size_t push_jobs() const { return push_.size(); }
+  const PushFigures& push_figures() const { return push_figures_; }
 
  private:
   struct User;
@@ -160,6 +191,7 @@ class Engine {
   static constexpr Parts kSent = 2;      // the ids it sent last
   static constexpr Parts kContacts = 4;  // contacts and blocks
   static constexpr Parts kGroups = 8;    // in how many groups it is
+  static constexpr Parts kPush = 16;     // its devices' opt-ins
 
   // As an optional, in half the room.
   class SeqOrNone {
@@ -314,7 +346,8 @@ class Engine {
     int pins = 0;          // reads under way that come back to it
     uint32_t unloads = 0;  // how often: what was read before the last one is void
     RareList<LoadWaiting> on_loaded;
-    std::unique_ptr<Contacts> contacts;  // null: none
+    std::unique_ptr<Contacts> contacts;                   // null: none
+    std::unique_ptr<std::vector<PushTargetRecord>> push;  // null: none
     int64_t left_ms = 0;  // when its last device went, as far as that is known; 0: it isn't
     FewPointers<Session> sessions;
     std::unique_ptr<Cache> cache;  // null: there are none
@@ -486,11 +519,12 @@ class Engine {
   void AwaitGroupRef(User& sender, const Sending& sending, Group& group);
   void GroupOutcomeAgain(User& sender, const Sending& sending, const SentIds::Sent& sent);
   void NumberInGroup(User& sender, Group& group, Sending& sending,
-                     const std::vector<User*>& inboxes);
+                     const std::vector<User*>& inboxes, const std::vector<User*>& woken);
   // Numbers the message and hands it to the members' logs, subscribers, or both. Returns the
-  // sender's entry's number.
+  // sender's entry's number. `woken`: those without an entry who are to be woken.
   Seq Post(Group& group, Transaction& change, MessageRecord message,
-           const std::vector<User*>& inboxes, bool to_subscribers);
+           const std::vector<User*>& inboxes, bool to_subscribers,
+           const std::vector<User*>& woken = {});
   void EmitFanout(Group& group, const std::shared_ptr<const CachedMessage>& message);
   void EmitAgain(SessionId session, const GroupId& id, const std::string& message);
 
@@ -560,6 +594,65 @@ class Engine {
   void AskPassword(const Asker& asker, const nlohmann::json& request);
   void AskToken(const Asker& asker, const nlohmann::json& request);
   int64_t TakePasswordTry(const UserId& user);
+
+  // engine_push.cc
+  struct PushOutcome {
+    enum class Kind { kOk, kGone, kFailed, kDrop };
+    uint64_t id = 0;
+    uint64_t number = 0;
+    Kind kind = Kind::kOk;
+    std::string reason;
+    uint64_t retry_after_ms = 0;
+  };
+  static bool IsThere(const User& user);
+  Parts PushPart(const User& user) const;
+  void TakePushTargets(User& user, std::vector<PushTargetRecord> targets);
+  void DropPushTargets(User& user);
+  static const PushTargetRecord* FindPushTarget(const User& user, const DeviceId& device,
+                                                PushProvider provider);
+  static std::vector<PushProvider> PushProvidersOf(const User& user, const DeviceId& device);
+  // A message becomes the user's `seq` (0: it has no place in its log), the group's `gseq`.
+  void Wake(const User& user, const MessageRecord& message, const GroupId& group, Seq seq, Seq gseq,
+            Transaction* change);
+  void WakeMember(const User& user, const MessageRecord& message, const GroupId& group, Seq seq,
+                  Seq gseq, Transaction* change);
+  void AddPushJob(PushJobRecord record, Transaction* change);
+  bool MayHavePush(const User& user) const;
+  std::vector<User*> WokenMembers(const Group& group, const User& sender);
+  void CancelRead(const User& user, const GroupId& group, Seq read, Transaction* change);
+  void EndPushJob(uint64_t id, const std::string& reason, Transaction* change);
+  static bool IsPush(Channel channel) {
+    return channel >= Channel::kPushWebPush && channel <= Channel::kPushApns;
+  }
+  static size_t PushIndex(Channel channel) {
+    return static_cast<size_t>(channel) - static_cast<size_t>(Channel::kPushWebPush);
+  }
+  void TakePush(const Session& session, Channel channel);
+  void LeavePush(const Session& session, Channel channel);
+  void LeavePush(const Session& session);
+  SessionId NextTaker(PushProvider provider);
+  void PushTick();
+  void GiveUpOld();
+  void StartPush(const PushJob& job, SessionId taker);
+  void HandOut(const User& user, const PushJob& due, SessionId taker);
+  std::string PushJson(const PushJob& job, const std::string& target) const;
+  void PushFailed(uint64_t id, const std::string& reason, int64_t retry_after_ms);
+  void PushDone(Session& session, const Asker& asker, std::string_view payload);
+  static Status ReadPushOutcome(const nlohmann::json& done, PushOutcome* outcome);
+  void TakePushOutcome(const PushJob& job, const PushOutcome& outcome);
+  void PushDelivered(const PushJob& done, uint64_t number);
+  void PushGone(const PushJob& job);
+  void EndOptIn(User& user, DeviceId device, PushProvider provider, Transaction* change);
+  void RememberWoken(const PushJobRecord& job);
+  void ForgetWoken();
+  void ForgetWoken(const UserId& user);
+  void AskPush(const Asker& asker, std::string_view what, const nlohmann::json& request);
+  static Status ReadOptIn(const nlohmann::json& request, std::optional<PushProvider> provider,
+                          PushTargetRecord* wanted);
+  void SubscribePush(const Asker& asker, User& user, PushTargetRecord wanted);
+  void UnsubscribePush(const Asker& asker, User& user, const PushTargetRecord& ended,
+                       std::optional<PushProvider> provider);
+  void ListPush(const Asker& asker, const DeviceId& device);
 
   // engine_presence.cc
   // The best of its devices'; `without` one of them.
@@ -636,6 +729,13 @@ class Engine {
   std::unordered_map<UserId, PasswordTries> password_tries_;
   std::unordered_map<UserId, TokenBucket> typists_;
   std::unordered_map<UserId, std::shared_ptr<UnderWay>> under_way_;
+  PushJobs push_;
+  std::unordered_set<uint64_t> push_users_;  // hashes of those that may have opt-ins
+  std::array<std::vector<SessionId>, kPushProviders> push_takers_;  // the last was served last
+  size_t push_loads_ = 0;                                           // reads for it under way
+  std::map<std::string, int64_t> push_woken_;                       // when, by PushTalkOf
+  std::deque<std::pair<int64_t, std::string>> push_woken_order_;
+  PushFigures push_figures_;
   size_t parked_bytes_ = 0;
   size_t sent_ids_ = 0;
   std::list<User*> cache_uses_;  // those with a cache, latest used first

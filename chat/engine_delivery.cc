@@ -337,6 +337,7 @@ void Engine::MarkRange(User& user, Seq delivered, Seq read,
   user.lsn = change.lsn;
   Lsn lsn = change.lsn;
   change.records.emplace_back(MarksRecord{user.id, delivered, read});
+  CancelRead(user, GroupId(), read, &change);
   for (const auto& [group, range] : groups) RecordGroupMarks(user, group, range.all, change);
   for (const auto& [sender, marks] : senders) {
     change.records.emplace_back(

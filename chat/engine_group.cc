@@ -202,6 +202,12 @@ bool Engine::TryGroup(User& sender, Sending& sending) {
     if (!StoresOk(inboxes)) return RefuseSending(sending, Unwritable());
     if (!AwaitTails(sender, inboxes)) return false;
   }
+  std::vector<User*> woken;
+  if (group.settings.delivery == GroupDelivery::kTopic &&
+      sending.request.type == MessageType::kMessage) {
+    woken = WokenMembers(group, sender);
+    if (!AwaitTails(sender, woken)) return false;
+  }
   if (sending.request.type != MessageType::kMessage && !sending.ref_checked) {
     AwaitGroupRef(sender, sending, group);
     return false;
@@ -209,7 +215,7 @@ bool Engine::TryGroup(User& sender, Sending& sending) {
   int64_t retry_after_ms = 0;
   Status status = TakeQuota(sender, sending.ts_ms, &retry_after_ms);
   if (!status.ok()) return RefuseSending(sending, status, retry_after_ms);
-  NumberInGroup(sender, group, sending, inboxes);
+  NumberInGroup(sender, group, sending, inboxes, woken);
   return true;
 }
 
@@ -231,10 +237,11 @@ bool Engine::StoresOk(const std::vector<User*>& users) const {
 bool Engine::AwaitTails(User& sender, const std::vector<User*>& users) {
   std::shared_ptr<std::pair<size_t, Status>> pending;
   for (User* user : users) {
-    if (Loads(*user, kTail)) continue;
+    const Parts parts = kTail | PushPart(*user);
+    if (Loads(*user, parts)) continue;
     if (!pending) pending = std::make_shared<std::pair<size_t, Status>>(0, Status());
     ++pending->first;
-    (void)Load(*user, kTail, [this, it = &sender, pending](const Status& status) {
+    (void)Load(*user, parts, [this, it = &sender, pending](const Status& status) {
       if (!status.ok()) pending->second = status;
       if (--pending->first == 0) Unpark(*it, pending->second);
     });
@@ -244,7 +251,7 @@ bool Engine::AwaitTails(User& sender, const std::vector<User*>& users) {
 }
 
 void Engine::NumberInGroup(User& sender, Group& group, Sending& sending,
-                           const std::vector<User*>& inboxes) {
+                           const std::vector<User*>& inboxes, const std::vector<User*>& woken) {
   MessageRecord message;
   message.from = sender.id;
   message.ts_ms = sending.ts_ms;
@@ -258,14 +265,15 @@ void Engine::NumberInGroup(User& sender, Group& group, Sending& sending,
   Lsn lsn = change.lsn;
   bool to_subscribers = group.settings.delivery == GroupDelivery::kTopic;
   sender.lsn = lsn;
-  Seq seq = Post(group, change, std::move(message), inboxes, to_subscribers);
+  Seq seq = Post(group, change, std::move(message), inboxes, to_subscribers, woken);
   SentIds::Sent sent{seq, sending.content_hash, lsn, group.last};
   sender.sent->Add(sending.request.id, sent);
   TellOutcome(sender, sending, sent, before);
 }
 
 Seq Engine::Post(Group& group, Transaction& change, MessageRecord message,
-                 const std::vector<User*>& inboxes, bool to_subscribers) {
+                 const std::vector<User*>& inboxes, bool to_subscribers,
+                 const std::vector<User*>& woken) {
   Lsn lsn = change.lsn;
   GroupMessageRecord record;
   record.group = group.id;
@@ -277,6 +285,10 @@ Seq Engine::Post(Group& group, Transaction& change, MessageRecord message,
     record.entries.push_back({user->id, user->last.Next()});
     if (user->id == message.from) message.from_seq = user->last.Next();
     user->lsn = lsn;
+    WakeMember(*user, message, group.id, user->last.Next(), record.gseq, &change);
+  }
+  for (const User* user : woken) {
+    WakeMember(*user, message, group.id, Seq(), record.gseq, &change);
   }
   auto cached = std::make_shared<CachedMessage>(
       CachedMessage{message.from, UserId(), group.id, record.gseq, message.type,

@@ -541,6 +541,7 @@ void Engine::TakeGroupReceipt(User& user, const Asker& asker, Group& group, Peer
   Transaction& change = Change();
   Lsn lsn = change.lsn;
   RecordGroupMarks(user, group.id, now, change);
+  CancelRead(user, group.id, now.read, &change);
   TellGroupSenders(user.id, group.id, range.senders, lsn);
 }
 

@@ -365,12 +365,20 @@ void Engine::AskRemoveDevice(const Asker& asker, const json& request) {
   Read(user, std::move(job), failed);
 }
 
-// Its tokens are void by now. Its cursor goes, and its connection ends, after the answer.
+// Its tokens are void by now. Its cursor goes and its opt-ins end; its connection ends after the
+// answer.
 void Engine::RemoveDevice(const Asker& asker, const DeviceId& device) {
   User& user = UserOf(asker.user);
+  auto again = [this, asker, device](const Status& status) {
+    status.ok() ? RemoveDevice(asker, device) : Refuse(asker, status);
+  };
+  if (MayHavePush(user) && Load(user, kPush, again) == Ready::kLater) return;
   if (!log_->journal_ok() || !log_->store_ok(user.id.str())) return Refuse(asker, Unwritable());
   Transaction& change = Change();
   change.records.emplace_back(DeviceGoneRecord{user.id, device});
+  for (PushProvider provider : PushProvidersOf(user, device)) {
+    EndOptIn(user, device, provider, &change);
+  }
   user.lsn = change.lsn;
   Answer(asker, "", change.lsn);
   Shown before = StatusOf(user);

@@ -75,6 +75,7 @@ int64_t Engine::DueIn(const User& user) const {
 void Engine::Came(Session& session) {
   if (session.held) return;
   accounts_->RecordSeen(session.user->id, session.device, now_ms_);
+  if (!push_woken_.empty()) ForgetWoken(session.user->id);
   StatusChanged(*session.user, StatusOf(*session.user, &session));
 }
 

@@ -194,7 +194,7 @@ Status Engine::TakeQuota(User& sender, int64_t now_ms, int64_t* retry_after_ms) 
 bool Engine::AwaitLoads(User& sender, User& receiver) {
   auto then = [this, it = &sender](const Status& status) { Unpark(*it, status); };
   if (Load(sender, kTail | kSent | kContacts, then) == Ready::kNow &&
-      Load(receiver, kTail, then) == Ready::kNow) {
+      Load(receiver, kTail | PushPart(receiver), then) == Ready::kNow) {
     return true;
   }
   sender.parked_waits = true;
@@ -328,6 +328,7 @@ void Engine::Number(User& sender, User& receiver, Sending& sending) {
   Lsn lsn = change.lsn;
   SentIds::Sent sent{from_seq, sending.content_hash, lsn, Seq()};
   sender.sent->Add(record.id, sent);
+  Wake(receiver, record, GroupId(), to_seq, Seq(), &change);
   change.records.emplace_back(std::move(record));
   sender.lsn = receiver.lsn = lsn;
 

@@ -30,17 +30,23 @@ EngineThread::EngineThread(const Options& options, Env* env, Accounts* accounts,
 
 EngineThread::~EngineThread() { Stop(); }
 
-void EngineThread::Start(Log* log) {
+Status EngineThread::Start(Log* log) {
   log_ = log;
   readers_ = std::make_unique<ReaderPool>(
       options_.readers, [this](Continuation then) { PostAlways(std::move(then)); });
   engine_ = std::make_unique<Engine>(options_.engine, env_, log, accounts_, roster_, topic_members_,
                                      readers_.get(), release_);
+  if (Status status = engine_->LoadPush(); !status.ok()) return status;
   thread_ = std::thread([this] { Run(); });
+  return {};
 }
 
 void EngineThread::Stop() {
-  if (!thread_.joinable()) return;
+  if (!thread_.joinable()) {
+    readers_.reset();
+    engine_.reset();
+    return;
+  }
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -125,8 +131,7 @@ void EngineThread::Run() {
     auto now = std::chrono::steady_clock::now();
     if (now >= next_tick) {
       engine_->Tick();
-      figures_.users.store(engine_->users(), std::memory_order_relaxed);
-      figures_.cached_bytes.store(engine_->cached_bytes(), std::memory_order_relaxed);
+      CountEngine();
       next_tick = now + kTickEvery;
     }
     engine_->EndTurn();
@@ -136,6 +141,21 @@ void EngineThread::Run() {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   }
+}
+
+void EngineThread::CountEngine() {
+  auto set = [](std::atomic<uint64_t>* figure, uint64_t value) {
+    figure->store(value, std::memory_order_relaxed);
+  };
+  set(&figures_.users, engine_->users());
+  set(&figures_.cached_bytes, engine_->cached_bytes());
+  const PushFigures& push = engine_->push_figures();
+  set(&figures_.push_jobs, engine_->push_jobs());
+  set(&figures_.push_handed, push.handed);
+  set(&figures_.push_delivered, push.delivered);
+  set(&figures_.push_failed, push.failed);
+  set(&figures_.push_dead, push.dead);
+  set(&figures_.push_refused, push.refused);
 }
 
 void EngineThread::Failed(Lsn first, Lsn, const Status& why) {

@@ -24,6 +24,12 @@ struct EngineFigures {
   std::atomic<uint64_t> users{0};
   std::atomic<uint64_t> cached_bytes{0};
   std::atomic<uint64_t> queued{0};
+  std::atomic<uint64_t> push_jobs{0};
+  std::atomic<uint64_t> push_handed{0};
+  std::atomic<uint64_t> push_delivered{0};
+  std::atomic<uint64_t> push_failed{0};
+  std::atomic<uint64_t> push_dead{0};
+  std::atomic<uint64_t> push_refused{0};
 };
 
 class EngineThread : public Log::Listener {
@@ -44,8 +50,9 @@ class EngineThread : public Log::Listener {
                TopicMembers* topic_members, Release* release);
   ~EngineThread() override;  // finishes what is queued, then stops
 
-  // The log was opened with this as its listener: from now on commands are handled.
-  void Start(Log* log);
+  // The log was opened with this as its listener: from now on commands are handled. Fails where the
+  // roster can't be read.
+  Status Start(Log* log);
   void Stop();
 
   // False where the queue is full: the client is told `busy`. The engine is woken by WakeUp, once
@@ -72,6 +79,7 @@ class EngineThread : public Log::Listener {
   void Push(Command command);
   void Notify(std::unique_lock<std::mutex> lock);
   bool Overloaded() const;
+  void CountEngine();
 
   const Options options_;
   Env* const env_;

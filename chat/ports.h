@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,10 @@ class Accounts {
   virtual void RecordSeen(const UserId& user, const DeviceId& device, int64_t ts_ms) = 0;
   // May those who are no contacts write to accounts of this key?
   virtual bool StrangersAllowed(const KeyName& key) const = 0;
+  // The key's webhook; null: it has none.
+  virtual std::shared_ptr<const Webhook> WebhookOf(const KeyName& key) const = 0;
+  // False: no key has one.
+  virtual bool AnyWebhook() const = 0;
 
   // --- on a reader's thread: they may wait for the database, or for a hash ---
   virtual Result<std::vector<Device>> Devices(const UserId& user) = 0;  // latest first

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "chat/control.h"
+#include "chat/push_jobs.h"
 
 namespace parley {
 namespace {
@@ -74,6 +75,10 @@ Result<PublishKind> MayPublish(const Who& who, std::string_view topic) {
     if (who.role == Role::kService) return PublishKind::kCommand;
     return Error(Denied("only a service account may act for others"));
   }
+  if (topic == "push/done") {
+    if (who.role == Role::kService) return PublishKind::kCommand;
+    return Error(Denied("only a service account may end a push job"));
+  }
   if (topic == kControlTopic) {
     if (who.role == Role::kAdmin) return PublishKind::kControl;
     return Error(Denied("only an admin may use " + std::string(kControlTopic)));
@@ -95,6 +100,13 @@ Result<Subscription> MaySubscribe(const Who& who, std::string_view filter) {
   if (who.role == Role::kAdmin && (filter.starts_with("$SYS/") || filter == kControlResponseTopic ||
                                    filter == "$CONTROL/parley/v1/#")) {
     return Subscription{.admin = true};
+  }
+  if (std::string_view name = After(filter, "push/"); name.data() != nullptr) {
+    auto provider = PushProviderNamed(name);
+    if (provider && who.role == Role::kService) {
+      return Subscription{.channel = PushChannel(*provider)};
+    }
+    return Error(Denied("only a service account may take push jobs, by provider"));
   }
   if (HasWildcard(filter)) return Error(Denied("wildcards are not allowed here"));
   for (const Own& own : kOwn) {

@@ -53,6 +53,12 @@ bool DirectoryAccounts::StrangersAllowed(const KeyName& name) const {
   return !key || key->strangers;
 }
 
+std::shared_ptr<const Webhook> DirectoryAccounts::WebhookOf(const KeyName& name) const {
+  return directory_->WebhookOf(name);
+}
+
+bool DirectoryAccounts::AnyWebhook() const { return directory_->AnyWebhook(); }
+
 // Devices seen: gathered for kSeenDelay, then written at once.
 
 void DirectoryAccounts::RecordSeen(const UserId& user, const DeviceId& device, int64_t ts_ms) {

@@ -33,6 +33,8 @@ class DirectoryAccounts final : public Accounts {
   void RecordUse(const KeyName& name, const KeyUse& use) override;
   void RecordSeen(const UserId& user, const DeviceId& device, int64_t ts_ms) override;
   bool StrangersAllowed(const KeyName& name) const override;
+  std::shared_ptr<const Webhook> WebhookOf(const KeyName& name) const override;
+  bool AnyWebhook() const override;
 
   Result<std::vector<Device>> Devices(const UserId& user) override;
   Status RemoveDevice(const UserId& user, const DeviceId& device) override;

@@ -40,7 +40,7 @@ Status Host::Open() {
   engine_ = std::make_unique<EngineThread>(options_.engine, env_, accounts_.get(), roster_.get(),
                                            &topic_members_, &release_);
   if (Status status = OpenLog(); !status.ok()) return status;
-  engine_->Start(log_.get());
+  if (Status status = engine_->Start(log_.get()); !status.ok()) return status;
   OpenControl();
   return {};
 }
@@ -122,6 +122,12 @@ std::vector<std::pair<std::string_view, uint64_t>> Host::Figures() const {
       {"engine/users", engine.users.load()},
       {"engine/cached_bytes", engine.cached_bytes.load()},
       {"engine/effects_waiting", release_.size()},
+      {"push/jobs", engine.push_jobs.load()},
+      {"push/handed", engine.push_handed.load()},
+      {"push/delivered", engine.push_delivered.load()},
+      {"push/failed", engine.push_failed.load()},
+      {"push/dead_letters", engine.push_dead.load()},
+      {"push/refused", engine.push_refused.load()},
       {"journal/commits", log.commits},
       {"journal/transactions", log.transactions},
       {"journal/bytes", log.journal_bytes},

@@ -148,6 +148,33 @@ const std::vector<Row>& Rows() {
       {{"typing_rate", "5", "events/s of one user"},
        ToNumber(
            1, 1000, [](Options & o) -> auto& { return o.engine.engine.typing_rate; })},
+      {{"push_targets_max", "20", "opt-ins of one user"},
+       ToNumber(
+           1, 1000, [](Options & o) -> auto& { return o.engine.engine.push_targets_max; })},
+      {{"push_jobs_max", "100000", "jobs that aren't done, of all users"},
+       ToNumber(
+           0, 10'000'000, [](Options & o) -> auto& { return o.engine.engine.push_jobs_max; })},
+      {{"push_delay_ms", "2000", "ms"},
+       ToNumber(
+           0, 600'000, [](Options & o) -> auto& { return o.engine.engine.push_delay_ms; })},
+      {{"push_again_s", "30", "s, of one device and conversation"},
+       ToNumber(
+           0, 86'400, [](Options & o) -> auto& { return o.engine.engine.push_again_s; })},
+      {{"push_lease_s", "60", "s"},
+       ToNumber(
+           1, 3600, [](Options & o) -> auto& { return o.engine.engine.push_lease_s; })},
+      {{"push_window", "100", "jobs that one gateway has at a time"},
+       ToNumber(
+           1, 900, [](Options & o) -> auto& { return o.engine.engine.push_window; })},
+      {{"push_retry_ms", "5000", "ms, doubled each time"},
+       ToNumber(
+           1, 3'600'000, [](Options & o) -> auto& { return o.engine.engine.push_retry_ms; })},
+      {{"push_attempts_max", "10", "attempts"},
+       ToNumber(
+           1, 1000, [](Options & o) -> auto& { return o.engine.engine.push_attempts_max; })},
+      {{"push_age_max_s", "14400", "s"},
+       ToNumber(
+           1, 2'592'000, [](Options & o) -> auto& { return o.engine.engine.push_age_max_s; })},
       {{"cache_bytes", "67108864", "bytes"},
        ToNumber(
            0, kAny, [](Options & o) -> auto& { return o.engine.engine.cache_bytes; })},

@@ -28,6 +28,16 @@ std::string ChannelTopic(Channel channel, const Who& who) {
       return "presence/" + who.user.str();
     case Channel::kTyping:
       return "typing/" + who.user.str();
+    case Channel::kPushWebPush:
+      return "push/webpush";
+    case Channel::kPushNtfy:
+      return "push/ntfy";
+    case Channel::kPushWebhook:
+      return "push/webhook";
+    case Channel::kPushFcm:
+      return "push/fcm";
+    case Channel::kPushApns:
+      return "push/apns";
     case Channel::kAnswer:
     case Channel::kGroup:  // its topic comes with the effect
       break;

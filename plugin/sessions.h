@@ -30,7 +30,7 @@ struct mosquitto;
 
 namespace parley {
 
-inline constexpr size_t kChannels = 5;
+inline constexpr size_t kChannels = static_cast<size_t>(Channel::kGroup);
 inline constexpr int8_t kNotSubscribed = -1;
 using ChannelQos = std::array<int8_t, kChannels>;  // by Channel, but for kGroup
 

@@ -72,6 +72,22 @@ std::vector<ApiKey> AccountTable::Keys() const {
   return keys;
 }
 
+std::shared_ptr<const Webhook> AccountTable::WebhookOf(const KeyName& name) const {
+  std::lock_guard lock(keys_mutex_);
+  auto found = webhooks_.find(name);
+  return found == webhooks_.end() ? nullptr : found->second;
+}
+
+void AccountTable::PutWebhook(const KeyName& name, const std::optional<Webhook>& webhook) {
+  std::lock_guard lock(keys_mutex_);
+  if (webhook) {
+    webhooks_[name] = std::make_shared<const Webhook>(*webhook);
+  } else {
+    webhooks_.erase(name);
+  }
+  webhook_count_.store(webhooks_.size(), std::memory_order_relaxed);
+}
+
 int64_t AccountTable::DeviceTokensAfter(const UserId& user, const DeviceId& device) const {
   const Shard& shard = shards_[ShardOf(user)];
   std::lock_guard lock(shard.mutex);

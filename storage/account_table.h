@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <unordered_map>
@@ -32,6 +33,9 @@ class AccountTable {
   std::optional<ApiKey> FindKey(const KeyName& name) const;
   void PutKey(const ApiKey& key);
   std::vector<ApiKey> Keys() const;
+  std::shared_ptr<const Webhook> WebhookOf(const KeyName& name) const;
+  bool AnyWebhook() const { return webhook_count_.load(std::memory_order_relaxed) > 0; }
+  void PutWebhook(const KeyName& name, const std::optional<Webhook>& webhook);
 
   // Devices whose tokens are void up to a time.
   int64_t DeviceTokensAfter(const UserId& user, const DeviceId& device) const;  // 0: none
@@ -69,6 +73,8 @@ class AccountTable {
   mutable std::mutex keys_mutex_;
   std::vector<ApiKey> keys_;  // only grows
   std::map<KeyName, uint16_t> key_index_;
+  std::map<KeyName, std::shared_ptr<const Webhook>> webhooks_;
+  std::atomic<size_t> webhook_count_ = 0;
 };
 
 }  // namespace parley

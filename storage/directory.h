@@ -4,7 +4,8 @@
 // LOCK for as long as the directory lives: one process at a time.
 //
 // Two kinds of calls:
-// - From memory (Find, FindKey, Keys, DeviceTokensAfter, user_count): no I/O, a lock held for some
+// - From memory (Find, FindKey, Keys, WebhookOf, DeviceTokensAfter, user_count): no I/O, a lock
+// held for some
 //   100 ns, any thread, the broker's included. All accounts are in memory without their passwords
 //   and names: 1,000,000 of them take about 100 MB and are loaded in about a second.
 // - I/O (everything else): any thread but the broker's. Writes take turns; one that returned ok is
@@ -62,6 +63,17 @@ struct ApiKey {
   bool operator==(const ApiKey&) const = default;
 };
 
+// Where an API key's owner is told of messages to those of its accounts that aren't connected.
+struct Webhook {
+  std::string url;
+  std::string secret;  // signs what is sent there
+
+  bool operator==(const Webhook&) const = default;
+};
+inline constexpr size_t kWebhookUrlBytesMax = 1024;
+inline constexpr size_t kWebhookSecretBytesMax = 256;
+inline constexpr size_t kWebhookSecretBytesMin = 16;
+
 // The key of accounts that were given none. Made with the directory, unlimited until it is set.
 inline constexpr std::string_view kDefaultKey = "default";
 
@@ -115,6 +127,8 @@ class Directory {
   virtual std::optional<Account> Find(const UserId& user) const = 0;
   virtual std::optional<ApiKey> FindKey(const KeyName& name) const = 0;
   virtual std::vector<ApiKey> Keys() const = 0;  // sorted by name
+  virtual std::shared_ptr<const Webhook> WebhookOf(const KeyName& name) const = 0;  // null: none
+  virtual bool AnyWebhook() const = 0;  // false: no key has one
   virtual size_t user_count() const = 0;
   // Tokens issued before are void for this client id, since its user removed it; 0: none are.
   virtual int64_t DeviceTokensAfter(const UserId& user, const DeviceId& device) const = 0;
@@ -154,6 +168,8 @@ class Directory {
                         std::optional<bool> strangers = std::nullopt) = 0;
   // Voids the secret of before. An empty hash: none is good any more.
   virtual Status SetKeySecret(const KeyName& name, const std::string& secret_hash) = 0;
+  // None: it has no webhook any more. kBadRequest: a URL or secret that is empty or past its limit.
+  virtual Status SetWebhook(const KeyName& name, const std::optional<Webhook>& webhook) = 0;
   // The counts of `day` so far (not the change), for a restart; unknown keys are left out.
   virtual Status RecordKeyUse(int64_t day, std::span<const std::pair<KeyName, int64_t>> used) = 0;
 

@@ -159,6 +159,9 @@ class BatchWriter {
   }
   void operator()(const GroupRecord&) {}  // the roster's
   void operator()(const ContactRecord&) {}
+  void operator()(const PushTargetRecord&) {}
+  void operator()(const PushJobRecord&) {}
+  void operator()(const PushDoneRecord&) {}
   void operator()(const DeviceGoneRecord& gone) {
     if (mine_(gone.user.str())) batch_->Delete(keys::Device(gone.user, gone.device));
   }

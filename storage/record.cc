@@ -2,7 +2,7 @@
 //
 //   record       := 0x01 message | 0x02 device_cursor | 0x03 marks | 0x04 peer_marks
 //                 | 0x05 device_gone | 0x06 group_message | 0x07 group_marks | 0x08 group
-//                 | 0x09 contact
+//                 | 0x09 contact | 0x0a push_target | 0x0b push_job | 0x0c push_done
 //   message      := from to from_seq:varint to_seq:varint content
 //   content      := ts:varint shape:u8 id body [ref] content_hash:fixed64
 //   shape        := type (low 3 bits, up to 4) | 0x80 where a ref follows
@@ -21,8 +21,14 @@
 //   span         := first:varint last:varint
 //   contact      := user peer state:u8 flags:u8
 //                   flags: 1 blocked, 2 blocked_by
+//   push_target  := user device provider:u8 target flags:u8 muted:varint str* ts:varint
+//                   flags: 1 preview
+//   push_job     := id:varint user device provider:u8 from str(group) seq:varint gseq:varint body
+//                   count:varint ts:varint created:varint
+//   push_done    := id:varint reason ts:varint
 //
-//   from, to, user, peer, group, id, body, device, title, name := length:varint bytes
+//   from, to, user, peer, group, id, body, device, title, name, target, reason, str
+//                := length:varint bytes
 //   varint       := LEB128 of an unsigned 64-bit number, in the fewest bytes
 //   fixed64      := little-endian
 //   ts, created  := a signed number, as the unsigned one of the same bits
@@ -38,9 +44,10 @@ namespace parley {
 namespace {
 
 constexpr uint8_t kHasRef = 0x80;
-constexpr size_t kBodyBytesMax = 64u << 20;     // far past any max_body; a sanity check
-constexpr size_t kDeviceBytesMax = UINT16_MAX;  // an MQTT string
-constexpr size_t kNameBytesMax = 1024;          // of titles, too
+constexpr size_t kBodyBytesMax = 64u << 20;      // far past any max_body; a sanity check
+constexpr size_t kDeviceBytesMax = UINT16_MAX;   // an MQTT string
+constexpr size_t kNameBytesMax = 1024;           // of titles, too
+constexpr size_t kPushTextBytesMax = 64u << 10;  // far past what is taken; a sanity check
 
 enum Kind : uint8_t {
   kMessageKind = 1,
@@ -51,7 +58,10 @@ enum Kind : uint8_t {
   kGroupMessageKind,
   kGroupMarksKind,
   kGroupKind,
-  kContactKind
+  kContactKind,
+  kPushTargetKind,
+  kPushJobKind,
+  kPushDoneKind
 };
 
 class Encoder {
@@ -168,6 +178,38 @@ class Encoder {
     Identity(contact.peer);
     Choice(contact.state);
     Flags({contact.blocked, contact.blocked_by});
+  }
+  void operator()(const PushTargetRecord& target) {
+    Byte(kPushTargetKind);
+    Identity(target.user);
+    Bytes(target.device.str());
+    Choice(target.provider);
+    Bytes(target.target);
+    Flags({target.preview});
+    Varint(target.muted.size());
+    for (const std::string& muted : target.muted) Bytes(muted);
+    Time(target.ts_ms);
+  }
+  void operator()(const PushJobRecord& job) {
+    Byte(kPushJobKind);
+    Varint(job.id);
+    Identity(job.user);
+    Bytes(job.device.str());
+    Choice(job.provider);
+    Identity(job.from);
+    Bytes(job.group.str());
+    Number(job.seq);
+    Number(job.gseq);
+    Bytes(job.body);
+    Varint(job.count);
+    Time(job.ts_ms);
+    Time(job.created_ms);
+  }
+  void operator()(const PushDoneRecord& done) {
+    Byte(kPushDoneKind);
+    Varint(done.id);
+    Bytes(done.reason);
+    Time(done.ts_ms);
   }
 
  private:
@@ -350,6 +392,40 @@ class Decoder {
     Flags({&contact.blocked, &contact.blocked_by});
     return contact;
   }
+  PushTargetRecord PushTarget() {
+    PushTargetRecord target;
+    target.user = User();
+    target.device = DeviceId(Bytes(kDeviceBytesMax));
+    target.provider = Choice(PushProvider::kApns);
+    target.target = Bytes(kPushTextBytesMax);
+    Flags({&target.preview});
+    Each(&target.muted, [&] { return Bytes(kPushTextBytesMax); });
+    target.ts_ms = Time();
+    return target;
+  }
+  PushJobRecord PushJob() {
+    PushJobRecord job;
+    job.id = Varint();
+    job.user = User();
+    job.device = DeviceId(Bytes(kDeviceBytesMax));
+    job.provider = Choice(PushProvider::kApns);
+    job.from = User();
+    job.group = GroupId(Bytes(kIdBytesMax));
+    job.seq = Number();
+    job.gseq = Number();
+    job.body = Bytes(kPushTextBytesMax);
+    job.count = Varint();
+    job.ts_ms = Time();
+    job.created_ms = Time();
+    return job;
+  }
+  PushDoneRecord PushDone() {
+    PushDoneRecord done;
+    done.id = Varint();
+    done.reason = Bytes(kPushTextBytesMax);
+    done.ts_ms = Time();
+    return done;
+  }
   void Fail(const char* what) {
     if (failed_ == nullptr) failed_ = what;
     *in_ = {};
@@ -413,6 +489,12 @@ Record DecodeFields(uint8_t kind, Decoder* in) {
       return in->GroupChange();
     case kContactKind:
       return in->Contact();
+    case kPushTargetKind:
+      return in->PushTarget();
+    case kPushJobKind:
+      return in->PushJob();
+    case kPushDoneKind:
+      return in->PushDone();
     default:
       in->Fail("is of an unknown kind");
       return {};
@@ -423,7 +505,10 @@ Record DecodeFields(uint8_t kind, Decoder* in) {
 
 bool ConcernsRoster(const Record& record) {
   return std::holds_alternative<GroupRecord>(record) ||
-         std::holds_alternative<ContactRecord>(record);
+         std::holds_alternative<ContactRecord>(record) ||
+         std::holds_alternative<PushTargetRecord>(record) ||
+         std::holds_alternative<PushJobRecord>(record) ||
+         std::holds_alternative<PushDoneRecord>(record);
 }
 
 void EncodeRecord(const Record& record, std::string* out) { std::visit(Encoder(out), record); }

@@ -179,9 +179,50 @@ struct ContactRecord {
   bool operator==(const ContactRecord&) const = default;
 };
 
-using Record =
-    std::variant<MessageRecord, DeviceCursorRecord, MarksRecord, PeerMarksRecord, DeviceGoneRecord,
-                 GroupMessageRecord, GroupMarksRecord, GroupRecord, ContactRecord>;
+// Who carries a push to a device. kWebhook belongs to an API key, not to a device.
+enum class PushProvider : uint8_t { kWebPush = 0, kNtfy = 1, kWebhook = 2, kFcm = 3, kApns = 4 };
+
+// A device that wants to be woken, by one provider. The roster's. Without a target it wants no
+// more.
+struct PushTargetRecord {
+  UserId user;
+  DeviceId device;
+  PushProvider provider = PushProvider::kWebPush;
+  std::string target;              // JSON text, as the device gave it
+  bool preview = true;             // a push may show what was said
+  std::vector<std::string> muted;  // conversations: "bob", "group/readers"
+  int64_t ts_ms = 0;
+  bool operator==(const PushTargetRecord&) const = default;
+};
+
+// A device that is to be woken, as the conversation's last message left it. The roster's.
+struct PushJobRecord {
+  uint64_t id = 0;
+  UserId user;
+  DeviceId device;  // empty: a webhook's
+  PushProvider provider = PushProvider::kWebPush;
+  UserId from;         // of the last message; without a group, the conversation
+  GroupId group;       // empty: none
+  Seq seq;             // the last message's number in the user's log; 0: it has none there
+  Seq gseq;            // … in the group
+  std::string body;    // JSON text, what may be shown of it; empty: nothing
+  uint64_t count = 1;  // messages that it tells of
+  int64_t ts_ms = 0;   // the last message's
+  int64_t created_ms = 0;
+  bool operator==(const PushJobRecord&) const = default;
+};
+
+// The end of a job. With a reason it goes to the dead letters.
+struct PushDoneRecord {
+  uint64_t id = 0;
+  std::string reason;
+  int64_t ts_ms = 0;
+  bool operator==(const PushDoneRecord&) const = default;
+};
+
+using Record = std::variant<MessageRecord, DeviceCursorRecord, MarksRecord, PeerMarksRecord,
+                            DeviceGoneRecord, GroupMessageRecord, GroupMarksRecord, GroupRecord,
+                            ContactRecord, PushTargetRecord, PushJobRecord, PushDoneRecord>;
 
 struct Transaction {
   Lsn lsn;
@@ -212,7 +253,7 @@ void ForEachOwner(const Record& record, Visit visit) {
   }
 }
 
-// True for what the roster keeps: groups' members and settings, contacts.
+// True for what the roster keeps: groups' members and settings, contacts, what is to be pushed.
 bool ConcernsRoster(const Record& record);
 
 // Appends the encoding of the record (its kind, then its fields) to *out. User and message ids must

@@ -1,4 +1,5 @@
-// Who is with whom: groups with their members, contacts and blocks. SQLite, <data>/roster.db.
+// Who is with whom: groups with their members, contacts and blocks; and who is to be woken by a
+// push. SQLite, <data>/roster.db.
 //
 // It is a store behind the journal, as the message stores are: what changes it is a record in the
 // same transaction as the message that tells of it, and after a crash the journal brings it up to
@@ -37,6 +38,14 @@ struct Membership {
   uint64_t members = 0;  // now
 };
 
+// A push that was given up.
+struct PushDeadLetter {
+  PushJobRecord job;
+  std::string reason;
+  int64_t ts_ms = 0;  // when
+};
+inline constexpr uint64_t kPushDeadLettersMax = 10'000;  // the oldest go first
+
 class Roster : public Store {
  public:
   // Opens it, makes it where there is none.
@@ -54,6 +63,15 @@ class Roster : public Store {
   // Each membership in a group of delivery `topic`, for the start.
   virtual Status ForEachTopicMember(
       const std::function<void(const GroupId&, const UserId&)>& visit) = 0;
+
+  // By device and provider.
+  virtual Result<std::vector<PushTargetRecord>> PushTargets(const UserId& user) = 0;
+  // Each user that has some, for the start.
+  virtual Status ForEachPushUser(const std::function<void(const UserId&)>& visit) = 0;
+  // All that aren't done, by id.
+  virtual Result<std::vector<PushJobRecord>> PushJobs() = 0;
+  // Latest first.
+  virtual Result<std::vector<PushDeadLetter>> PushDeadLetters(size_t limit) = 0;
 };
 
 }  // namespace parley

@@ -15,7 +15,7 @@ namespace parley {
 namespace {
 
 // One entry a version: the n-th takes a database of version n to n + 1. Only ever appended to.
-constexpr std::array<const char*, 3> kMigrations = {
+constexpr std::array<const char*, 4> kMigrations = {
     R"sql(
 CREATE TABLE keys (
   name TEXT PRIMARY KEY,
@@ -50,6 +50,10 @@ CREATE INDEX devices_void ON devices (user) WHERE tokens_after_ms > 0;
 )sql",
     R"sql(
 ALTER TABLE keys ADD COLUMN secret_hash TEXT NOT NULL DEFAULT '';   -- SHA-256, hex; '': no secret
+)sql",
+    R"sql(
+ALTER TABLE keys ADD COLUMN webhook_url TEXT;      -- NULL: none
+ALTER TABLE keys ADD COLUMN webhook_secret TEXT;
 )sql",
 };
 
@@ -95,6 +99,10 @@ class SqliteDirectory final : public Directory {
   std::optional<Account> Find(const UserId& user) const override { return table_.Find(user); }
   std::optional<ApiKey> FindKey(const KeyName& name) const override { return table_.FindKey(name); }
   std::vector<ApiKey> Keys() const override { return table_.Keys(); }
+  std::shared_ptr<const Webhook> WebhookOf(const KeyName& name) const override {
+    return table_.WebhookOf(name);
+  }
+  bool AnyWebhook() const override { return table_.AnyWebhook(); }
   size_t user_count() const override { return table_.size(); }
   int64_t DeviceTokensAfter(const UserId& user, const DeviceId& device) const override {
     return table_.DeviceTokensAfter(user, device);
@@ -119,6 +127,7 @@ class SqliteDirectory final : public Directory {
   Status SetKey(const KeyName& name, std::optional<int64_t> rate_per_s,
                 std::optional<int64_t> quota_per_day, std::optional<bool> strangers) override;
   Status SetKeySecret(const KeyName& name, const std::string& secret_hash) override;
+  Status SetWebhook(const KeyName& name, const std::optional<Webhook>& webhook) override;
   Status RecordKeyUse(int64_t day, std::span<const std::pair<KeyName, int64_t>> used) override;
 
   Status TouchDevices(std::span<const DeviceSeen> seen) override;
@@ -158,7 +167,8 @@ Status SqliteDirectory::Load() {
 
 Status SqliteDirectory::LoadKeys() {
   auto rows = reader_.Prepare(
-      "SELECT name, rate, quota, day, used, strangers, secret_hash FROM keys LIMIT ?1");
+      "SELECT name, rate, quota, day, used, strangers, secret_hash, webhook_url, webhook_secret "
+      "FROM keys LIMIT ?1");
   if (!rows) return rows.error();
   rows->Bind(1, static_cast<int64_t>(kKeysMax));
   for (;;) {
@@ -167,6 +177,9 @@ Status SqliteDirectory::LoadKeys() {
     if (!*row) return Status();
     table_.PutKey({KeyName(rows->Text(0)), rows->Int(1), rows->Int(2), rows->Int(3), rows->Int(4),
                    rows->Int(5) != 0, std::string(rows->Text(6))});
+    if (rows->IsNull(7)) continue;
+    table_.PutWebhook(KeyName(rows->Text(0)),
+                      Webhook{std::string(rows->Text(7)), std::string(rows->Text(8))});
   }
 }
 
@@ -428,6 +441,33 @@ Status SqliteDirectory::SetKeySecret(const KeyName& name, const std::string& sec
   if (Status status = update->Run(); !status.ok()) return status;
   key->secret_hash = secret_hash;
   table_.PutKey(*key);
+  return Status();
+}
+
+Status SqliteDirectory::SetWebhook(const KeyName& name, const std::optional<Webhook>& webhook) {
+  if (webhook && (webhook->url.empty() || webhook->url.size() > kWebhookUrlBytesMax)) {
+    return Status(Code::kBadRequest,
+                  "a webhook's URL has 1 to " + std::to_string(kWebhookUrlBytesMax) + " bytes");
+  }
+  if (webhook && (webhook->secret.size() < kWebhookSecretBytesMin ||
+                  webhook->secret.size() > kWebhookSecretBytesMax)) {
+    return Status(Code::kBadRequest, "a webhook's secret has " +
+                                         std::to_string(kWebhookSecretBytesMin) + " to " +
+                                         std::to_string(kWebhookSecretBytesMax) + " bytes");
+  }
+  std::lock_guard lock(write_mutex_);
+  if (!table_.FindKey(name)) return NoSuchKey(name);
+  auto update =
+      writer_.Prepare("UPDATE keys SET webhook_url = ?2, webhook_secret = ?3 WHERE name = ?1");
+  if (!update) return update.error();
+  update->Bind(1, name.str());
+  if (webhook) {
+    update->Bind(2, webhook->url).Bind(3, webhook->secret);
+  } else {
+    update->BindNull(2).BindNull(3);
+  }
+  if (Status status = update->Run(); !status.ok()) return status;
+  table_.PutWebhook(name, webhook);
   return Status();
 }
 

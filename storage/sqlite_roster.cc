@@ -5,7 +5,8 @@
 // Apply returns. Where none of the transactions is the roster's, that number waits in memory for
 // Sync: what it would keep from being applied twice is nothing.
 //
-//   members.spans   "1-7,12-": the gseqs in which the member was in; open at the end: still
+//   members.spans        "1-7,12-": the gseqs in which the member was in; open at the end: still
+//   push_targets.muted   conversations, a line each
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -21,7 +22,7 @@ namespace parley {
 namespace {
 
 // One entry a version: the n-th takes a database of version n to n + 1. Only ever appended to.
-constexpr std::array<const char*, 1> kMigrations = {
+constexpr std::array<const char*, 2> kMigrations = {
     R"sql(
 CREATE TABLE groups (
   id TEXT PRIMARY KEY,
@@ -54,6 +55,49 @@ CREATE TABLE contacts (
 CREATE TABLE meta (applied INTEGER NOT NULL) STRICT;
 INSERT INTO meta VALUES (0);
 )sql",
+    R"sql(
+CREATE TABLE push_targets (
+  user TEXT NOT NULL,
+  device TEXT NOT NULL,
+  provider INTEGER NOT NULL,      -- PushProvider
+  target TEXT NOT NULL,           -- JSON
+  preview INTEGER NOT NULL,
+  muted TEXT NOT NULL,
+  ts_ms INTEGER NOT NULL,
+  PRIMARY KEY (user, device, provider)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE push_jobs (
+  id INTEGER PRIMARY KEY,
+  user TEXT NOT NULL,
+  device TEXT NOT NULL,           -- empty: a webhook's
+  provider INTEGER NOT NULL,
+  from_user TEXT NOT NULL,
+  group_id TEXT NOT NULL,         -- empty: none
+  seq INTEGER NOT NULL,
+  gseq INTEGER NOT NULL,
+  body TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  ts_ms INTEGER NOT NULL,
+  created_ms INTEGER NOT NULL
+) STRICT;
+CREATE TABLE push_dead (          -- the latest that were given up
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  id INTEGER NOT NULL,
+  user TEXT NOT NULL,
+  device TEXT NOT NULL,
+  provider INTEGER NOT NULL,
+  from_user TEXT NOT NULL,
+  group_id TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  gseq INTEGER NOT NULL,
+  body TEXT NOT NULL,             -- always empty
+  count INTEGER NOT NULL,
+  ts_ms INTEGER NOT NULL,
+  created_ms INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  given_up_ms INTEGER NOT NULL
+) STRICT;
+)sql",
 };
 
 constexpr std::string_view kPutGroup =
@@ -69,6 +113,19 @@ constexpr std::string_view kPutContact =
     "INSERT INTO contacts VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET state = ?3, "
     "blocked = ?4, blocked_by = ?5";
 constexpr std::string_view kDropContact = "DELETE FROM contacts WHERE user = ?1 AND peer = ?2";
+constexpr std::string_view kPutPushTarget =
+    "INSERT OR REPLACE INTO push_targets VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+constexpr std::string_view kDropPushTarget =
+    "DELETE FROM push_targets WHERE user = ?1 AND device = ?2 AND provider = ?3";
+constexpr std::string_view kPutPushJob =
+    "INSERT OR REPLACE INTO push_jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+constexpr std::string_view kDropPushJob = "DELETE FROM push_jobs WHERE id = ?1";
+constexpr std::string_view kBuryPushJob =
+    "INSERT INTO push_dead SELECT NULL, id, user, device, provider, from_user, group_id, seq, "
+    "gseq, "
+    "'', count, ts_ms, created_ms, ?2, ?3 FROM push_jobs WHERE id = ?1";
+constexpr std::string_view kTrimPushDead =
+    "DELETE FROM push_dead WHERE number <= (SELECT max(number) FROM push_dead) - ?1";
 constexpr std::string_view kSetApplied = "UPDATE meta SET applied = ?1";
 
 constexpr std::string_view kReadGroup =
@@ -83,6 +140,16 @@ constexpr std::string_view kCountGroups =
     "AND role BETWEEN 1 AND 3 AND NOT deleted";
 constexpr std::string_view kContacts =
     "SELECT peer, state, blocked, blocked_by FROM contacts WHERE user = ?1 ORDER BY peer";
+constexpr std::string_view kPushTargets =
+    "SELECT device, provider, target, preview, muted, ts_ms FROM push_targets WHERE user = ?1 "
+    "ORDER BY device, provider";
+constexpr std::string_view kPushUsers = "SELECT DISTINCT user FROM push_targets";
+constexpr std::string_view kPushJobs =
+    "SELECT id, user, device, provider, from_user, group_id, seq, gseq, body, count, ts_ms, "
+    "created_ms FROM push_jobs ORDER BY id";
+constexpr std::string_view kPushDead =
+    "SELECT id, user, device, provider, from_user, group_id, seq, gseq, body, count, ts_ms, "
+    "created_ms, reason, given_up_ms FROM push_dead ORDER BY number DESC LIMIT ?1";
 constexpr std::string_view kTopicMembers =
     "SELECT g.id, m.user FROM groups g JOIN members m ON m.group_id = g.id "
     "WHERE delivery = 1 AND NOT deleted AND role BETWEEN 1 AND 3";
@@ -124,6 +191,20 @@ bool ParseSpans(std::string_view text, std::vector<GroupSpan>* spans) {
   return true;
 }
 
+std::string Lines(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text += line + '\n';
+  return text;
+}
+
+std::vector<std::string> ParseLines(std::string_view text) {
+  std::vector<std::string> lines;
+  for (size_t end; (end = text.find('\n')) != text.npos; text.remove_prefix(end + 1)) {
+    lines.emplace_back(text.substr(0, end));
+  }
+  return lines;
+}
+
 // A statement goes back to its beginning, whatever way its reader takes.
 class Resetting {
  public:
@@ -144,6 +225,12 @@ struct WriteStatements {
   SqliteStatement put_member;
   SqliteStatement put_contact;
   SqliteStatement drop_contact;
+  SqliteStatement put_push_target;
+  SqliteStatement drop_push_target;
+  SqliteStatement put_push_job;
+  SqliteStatement drop_push_job;
+  SqliteStatement bury_push_job;
+  SqliteStatement trim_push_dead;
   SqliteStatement set_applied;
 };
 
@@ -152,6 +239,10 @@ struct ReadStatements {
   SqliteStatement groups_of;
   SqliteStatement count_groups;
   SqliteStatement contacts;
+  SqliteStatement push_targets;
+  SqliteStatement push_users;
+  SqliteStatement push_jobs;
+  SqliteStatement push_dead;
   SqliteStatement topic_members;
 };
 
@@ -195,6 +286,11 @@ class SqliteRoster final : public Roster {
   Status ForEachTopicMember(
       const std::function<void(const GroupId&, const UserId&)>& visit) override;
 
+  Result<std::vector<PushTargetRecord>> PushTargets(const UserId& user) override;
+  Status ForEachPushUser(const std::function<void(const UserId&)>& visit) override;
+  Result<std::vector<PushJobRecord>> PushJobs() override;
+  Result<std::vector<PushDeadLetter>> PushDeadLetters(size_t limit) override;
+
  private:
   Status Write(std::span<const Transaction* const> transactions, Lsn last);
   Status Put(const Record& record);
@@ -202,10 +298,15 @@ class SqliteRoster final : public Roster {
   // What the change adds to the number of those who are in: -1, 0, 1.
   Result<int> PutMember(const GroupId& group, const GroupMember& member);
   Status PutContact(const ContactRecord& contact);
+  Status PutPushTarget(const PushTargetRecord& target);
+  Status PutPushJob(const PushJobRecord& job);
+  Status EndPushJob(const PushDoneRecord& done);
 
   Result<GroupSettings> SettingsOf(const SqliteStatement& row) const;
   Result<GroupMember> MemberOf(const SqliteStatement& row) const;
   Result<GroupRole> RoleOf(int64_t value) const;
+  Result<PushProvider> ProviderOf(int64_t value) const;
+  Result<PushJobRecord> PushJobOf(const SqliteStatement& row) const;
   Status Corrupt(const std::string& what) const;
 
   const std::string path_;
@@ -260,6 +361,9 @@ Status SqliteRoster::Write(std::span<const Transaction* const> transactions, Lsn
 Status SqliteRoster::Put(const Record& record) {
   if (const auto* group = std::get_if<GroupRecord>(&record)) return PutGroup(*group);
   if (const auto* contact = std::get_if<ContactRecord>(&record)) return PutContact(*contact);
+  if (const auto* target = std::get_if<PushTargetRecord>(&record)) return PutPushTarget(*target);
+  if (const auto* job = std::get_if<PushJobRecord>(&record)) return PutPushJob(*job);
+  if (const auto* done = std::get_if<PushDoneRecord>(&record)) return EndPushJob(*done);
   return Status();
 }
 
@@ -307,6 +411,41 @@ Status SqliteRoster::PutContact(const ContactRecord& contact) {
     change.Bind(4, int64_t{contact.blocked}).Bind(5, int64_t{contact.blocked_by});
   }
   return change.Run();
+}
+
+Status SqliteRoster::PutPushTarget(const PushTargetRecord& target) {
+  bool gone = target.target.empty();
+  std::string muted = Lines(target.muted);
+  SqliteStatement& change = gone ? write_.drop_push_target : write_.put_push_target;
+  change.Bind(1, target.user.str()).Bind(2, target.device.str());
+  change.Bind(3, static_cast<int64_t>(target.provider));
+  if (!gone) {
+    change.Bind(4, target.target).Bind(5, int64_t{target.preview});
+    change.Bind(6, muted).Bind(7, target.ts_ms);
+  }
+  return change.Run();
+}
+
+Status SqliteRoster::PutPushJob(const PushJobRecord& job) {
+  SqliteStatement& put = write_.put_push_job;
+  put.Bind(1, static_cast<int64_t>(job.id)).Bind(2, job.user.str()).Bind(3, job.device.str());
+  put.Bind(4, static_cast<int64_t>(job.provider)).Bind(5, job.from.str());
+  put.Bind(6, job.group.str()).Bind(7, static_cast<int64_t>(job.seq.value()));
+  put.Bind(8, static_cast<int64_t>(job.gseq.value())).Bind(9, job.body);
+  put.Bind(10, static_cast<int64_t>(job.count)).Bind(11, job.ts_ms).Bind(12, job.created_ms);
+  return put.Run();
+}
+
+Status SqliteRoster::EndPushJob(const PushDoneRecord& done) {
+  int64_t id = static_cast<int64_t>(done.id);
+  if (!done.reason.empty()) {
+    SqliteStatement& bury = write_.bury_push_job;
+    Status status = bury.Bind(1, id).Bind(2, done.reason).Bind(3, done.ts_ms).Run();
+    if (!status.ok()) return status;
+    status = write_.trim_push_dead.Bind(1, static_cast<int64_t>(kPushDeadLettersMax)).Run();
+    if (!status.ok()) return status;
+  }
+  return write_.drop_push_job.Bind(1, id).Run();
 }
 
 Result<GroupState> SqliteRoster::ReadGroup(const GroupId& group) {
@@ -396,6 +535,66 @@ Status SqliteRoster::ForEachTopicMember(
   }
 }
 
+Result<std::vector<PushTargetRecord>> SqliteRoster::PushTargets(const UserId& user) {
+  std::lock_guard lock(read_mutex_);
+  SqliteStatement& rows = read_.push_targets;
+  Resetting resetting(&rows);
+  rows.Bind(1, user.str());
+  std::vector<PushTargetRecord> targets;
+  for (;;) {
+    Result<bool> row = rows.Step();
+    if (!row) return Error(row.error());
+    if (!*row) return targets;
+    Result<PushProvider> provider = ProviderOf(rows.Int(1));
+    if (!provider) return Error(provider.error());
+    targets.push_back({user, DeviceId(rows.Text(0)), *provider, std::string(rows.Text(2)),
+                       rows.Int(3) != 0, ParseLines(rows.Text(4)), rows.Int(5)});
+  }
+}
+
+Status SqliteRoster::ForEachPushUser(const std::function<void(const UserId&)>& visit) {
+  std::lock_guard lock(read_mutex_);
+  SqliteStatement& rows = read_.push_users;
+  Resetting resetting(&rows);
+  for (;;) {
+    Result<bool> row = rows.Step();
+    if (!row) return row.error();
+    if (!*row) return Status();
+    visit(UserId(rows.Text(0)));
+  }
+}
+
+Result<std::vector<PushJobRecord>> SqliteRoster::PushJobs() {
+  std::lock_guard lock(read_mutex_);
+  SqliteStatement& rows = read_.push_jobs;
+  Resetting resetting(&rows);
+  std::vector<PushJobRecord> jobs;
+  for (;;) {
+    Result<bool> row = rows.Step();
+    if (!row) return Error(row.error());
+    if (!*row) return jobs;
+    Result<PushJobRecord> job = PushJobOf(rows);
+    if (!job) return Error(job.error());
+    jobs.push_back(std::move(*job));
+  }
+}
+
+Result<std::vector<PushDeadLetter>> SqliteRoster::PushDeadLetters(size_t limit) {
+  std::lock_guard lock(read_mutex_);
+  SqliteStatement& rows = read_.push_dead;
+  Resetting resetting(&rows);
+  rows.Bind(1, static_cast<int64_t>(limit));
+  std::vector<PushDeadLetter> letters;
+  for (;;) {
+    Result<bool> row = rows.Step();
+    if (!row) return Error(row.error());
+    if (!*row) return letters;
+    Result<PushJobRecord> job = PushJobOf(rows);
+    if (!job) return Error(job.error());
+    letters.push_back({std::move(*job), std::string(rows.Text(12)), rows.Int(13)});
+  }
+}
+
 // Columns 0 to 5 of kReadGroup and kGroupsOf.
 Result<GroupSettings> SqliteRoster::SettingsOf(const SqliteStatement& row) const {
   int64_t delivery = row.Int(1);
@@ -424,6 +623,34 @@ Result<GroupRole> SqliteRoster::RoleOf(int64_t value) const {
     return static_cast<GroupRole>(value);
   }
   return Error(Corrupt("a member of an unknown role"));
+}
+
+Result<PushProvider> SqliteRoster::ProviderOf(int64_t value) const {
+  if (value >= 0 && value <= static_cast<int64_t>(PushProvider::kApns)) {
+    return static_cast<PushProvider>(value);
+  }
+  return Error(Corrupt("a push by an unknown provider"));
+}
+
+// Columns 0 to 11 of kPushJobs and kPushDead.
+Result<PushJobRecord> SqliteRoster::PushJobOf(const SqliteStatement& row) const {
+  Result<PushProvider> provider = ProviderOf(row.Int(3));
+  if (!provider) return Error(provider.error());
+  auto number = [&row](int column) { return static_cast<uint64_t>(row.Int(column)); };
+  PushJobRecord job;
+  job.id = number(0);
+  job.user = UserId(row.Text(1));
+  job.device = DeviceId(row.Text(2));
+  job.provider = *provider;
+  job.from = UserId(row.Text(4));
+  job.group = GroupId(row.Text(5));
+  job.seq = Seq(number(6));
+  job.gseq = Seq(number(7));
+  job.body = row.Text(8);
+  job.count = number(9);
+  job.ts_ms = row.Int(10);
+  job.created_ms = row.Int(11);
+  return job;
 }
 
 Status SqliteRoster::Corrupt(const std::string& what) const {
@@ -460,10 +687,13 @@ Result<std::unique_ptr<Roster>> Roster::Open(const std::string& data_dir, Env* e
   auto applied = reader->QueryInt("SELECT applied FROM meta");
   if (!applied) return Error(applied.error());
   auto write = PrepareAll<WriteStatements>(&*writer, kPutGroup, kCountMembers, kRoleOf, kPutMember,
-                                           kPutContact, kDropContact, kSetApplied);
+                                           kPutContact, kDropContact, kPutPushTarget,
+                                           kDropPushTarget, kPutPushJob, kDropPushJob, kBuryPushJob,
+                                           kTrimPushDead, kSetApplied);
   if (!write) return Error(write.error());
-  auto read = PrepareAll<ReadStatements>(&*reader, kReadGroup, kGroupsOf, kCountGroups, kContacts,
-                                         kTopicMembers);
+  auto read =
+      PrepareAll<ReadStatements>(&*reader, kReadGroup, kGroupsOf, kCountGroups, kContacts,
+                                 kPushTargets, kPushUsers, kPushJobs, kPushDead, kTopicMembers);
   if (!read) return Error(read.error());
   return std::make_unique<SqliteRoster>(path, std::move(*writer), std::move(*write),
                                         std::move(*reader), std::move(*read),

@@ -82,7 +82,7 @@ class Running {
   explicit Running(const EngineThread::Options& options = {})
       : thread_(options, &env_, &accounts_, &roster_, &topic_members_, &release) {
     accounts_.users = {"alice", "bob"};
-    thread_.Start(&log);
+    REQUIRE(thread_.Start(&log).ok());
     thread_.PostAlways(Connected{1, UserId("alice"), DeviceId("a1")});
   }
   // Alice and bob are in memory: a message needs no read from now on.

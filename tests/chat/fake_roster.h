@@ -4,6 +4,7 @@
 
 #include <map>
 #include <span>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,9 @@ class FakeRoster : public Roster {
       for (const Record& record : transaction->records) {
         if (const auto* group = std::get_if<GroupRecord>(&record)) Put(*group);
         if (const auto* contact = std::get_if<ContactRecord>(&record)) Put(*contact);
+        if (const auto* target = std::get_if<PushTargetRecord>(&record)) Put(*target);
+        if (const auto* job = std::get_if<PushJobRecord>(&record)) push_jobs_[job->id] = *job;
+        if (const auto* done = std::get_if<PushDoneRecord>(&record)) End(*done);
       }
       applied_ = transaction->lsn;
     }
@@ -76,8 +80,31 @@ class FakeRoster : public Roster {
     }
     return {};
   }
+  Result<std::vector<PushTargetRecord>> PushTargets(const UserId& user) override {
+    if (unreadable) return Error(Code::kIoError, "/roster: unreadable");
+    std::vector<PushTargetRecord> found;
+    for (const auto& [key, target] : push_targets_) {
+      if (target.user == user) found.push_back(target);
+    }
+    return found;
+  }
+  Status ForEachPushUser(const std::function<void(const UserId&)>& visit) override {
+    for (const auto& [key, target] : push_targets_) visit(target.user);
+    return {};
+  }
+  Result<std::vector<PushJobRecord>> PushJobs() override {
+    std::vector<PushJobRecord> jobs;
+    for (const auto& [id, job] : push_jobs_) jobs.push_back(job);
+    return jobs;
+  }
+  Result<std::vector<PushDeadLetter>> PushDeadLetters(size_t limit) override {
+    std::vector<PushDeadLetter> letters(push_dead_.rbegin(), push_dead_.rend());
+    if (letters.size() > limit) letters.resize(limit);
+    return letters;
+  }
 
  private:
+  using PushKey = std::tuple<UserId, DeviceId, PushProvider>;
   struct Kept {
     GroupSettings settings;
     std::map<UserId, GroupMember> members;
@@ -106,6 +133,24 @@ class FakeRoster : public Roster {
     }
   }
 
+  void Put(const PushTargetRecord& target) {
+    PushKey key{target.user, target.device, target.provider};
+    if (target.target.empty()) {
+      push_targets_.erase(key);
+    } else {
+      push_targets_[key] = target;
+    }
+  }
+  void End(const PushDoneRecord& done) {
+    auto job = push_jobs_.find(done.id);
+    if (job == push_jobs_.end()) return;
+    if (!done.reason.empty()) push_dead_.push_back({job->second, done.reason, done.ts_ms});
+    push_jobs_.erase(job);
+  }
+
+  std::map<PushKey, PushTargetRecord> push_targets_;
+  std::map<uint64_t, PushJobRecord> push_jobs_;
+  std::vector<PushDeadLetter> push_dead_;
   std::map<GroupId, Kept> groups_;
   std::map<std::pair<UserId, UserId>, ContactRecord> contacts_;
   Lsn applied_;

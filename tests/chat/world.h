@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -55,6 +56,7 @@ class FakeAccounts : public Accounts {
   std::map<std::string, KeyName> keys;
   std::map<KeyName, KeyLimits> limits;
   std::map<KeyName, KeyUse> used;
+  std::map<KeyName, Webhook> webhooks;
   std::set<KeyName> no_strangers;  // may write to accounts of these keys
   std::map<std::string, std::map<std::string, int64_t>> seen;    // user → device → when
   std::map<std::string, std::set<std::string>> removed_devices;  // of each user
@@ -81,6 +83,11 @@ class FakeAccounts : public Accounts {
     seen[user.str()][device.str()] = ts_ms;
   }
   bool StrangersAllowed(const KeyName& key) const override { return !no_strangers.contains(key); }
+  std::shared_ptr<const Webhook> WebhookOf(const KeyName& key) const override {
+    auto found = webhooks.find(key);
+    return found == webhooks.end() ? nullptr : std::make_shared<const Webhook>(found->second);
+  }
+  bool AnyWebhook() const override { return !webhooks.empty(); }
 
   Result<std::vector<Device>> Devices(const UserId& user) override {
     if (!broken.ok()) return Error(broken);
@@ -167,6 +174,7 @@ struct TestDevice {
   std::vector<std::string> typing;
   std::vector<std::string> group;  // what came on group/<id>, all of them
   std::vector<std::string> answers;
+  std::vector<std::string> pushes;
   std::vector<Effect> effects;  // all to it alone, in order
   bool closed = false;          // the engine wants its connection ended
 };
@@ -351,6 +359,8 @@ class World {
         [this](const GroupId& group, const UserId& user) { topic_members.Add(group, user); });
     engine = std::make_unique<Engine>(options, &env, &log, &accounts, &roster, &topic_members,
                                       &readers, release.get());
+    Status loaded = engine->LoadPush();
+    if (!loaded.ok()) throw std::runtime_error(loaded.ToString());
   }
 
   void ArriveAtAll(const Effect& effect) {
@@ -380,6 +390,7 @@ class World {
     if (channel == Channel::kReceipt) return device.receipts;
     if (channel == Channel::kPresence) return device.presence;
     if (channel == Channel::kTyping) return device.typing;
+    if (channel >= Channel::kPushWebPush && channel <= Channel::kPushApns) return device.pushes;
     return device.answers;
   }
 

@@ -120,6 +120,13 @@ class Committed {
     FUZZ_REQUIRE(contact.user != contact.peer, contact.user.str());
     blocked_[{contact.user.str(), contact.peer.str()}] = contact.blocked;
   }
+  void Add(const PushTargetRecord& target) { FUZZ_REQUIRE(!target.user.empty(), ""); }
+  void Add(const PushJobRecord& job) {
+    FUZZ_REQUIRE(push_jobs_.insert(job.id).second || job.count > 1, std::to_string(job.id));
+  }
+  void Add(const PushDoneRecord& done) {
+    FUZZ_REQUIRE(push_jobs_.erase(done.id) == 1, std::to_string(done.id));
+  }
 
   void Once(const MessageRecord& message) {
     bool first = sent_.insert({message.from.str(), message.id}).second;
@@ -139,6 +146,7 @@ class Committed {
   Logs logs_, groups_;
   std::set<std::pair<std::string, std::string>> sent_;
   std::map<std::pair<std::string, std::string>, bool> blocked_;  // by user and peer
+  std::set<uint64_t> push_jobs_;
   std::map<std::string, MarksRecord> marks_;
   std::map<std::pair<std::string, std::string>, uint64_t> cursors_;     // by user and device
   std::map<std::pair<std::string, std::string>, GroupMember> members_;  // by group and user

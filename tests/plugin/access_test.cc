@@ -90,6 +90,23 @@ TEST_CASE("who may subscribe to what") {
   }
 }
 
+TEST_CASE("push jobs are a service account's alone") {
+  CHECK(MaySubscribe(kGateway, "push/webpush")->channel == Channel::kPushWebPush);
+  CHECK(MaySubscribe(kGateway, "push/ntfy")->channel == Channel::kPushNtfy);
+  CHECK(MaySubscribe(kGateway, "push/webhook")->channel == Channel::kPushWebhook);
+  CHECK(MaySubscribe(kGateway, "push/fcm")->channel == Channel::kPushFcm);
+  CHECK(MaySubscribe(kGateway, "push/apns")->channel == Channel::kPushApns);
+  CHECK(MayPublish(kGateway, "push/done").has_value());
+  for (const char* topic : {"push/#", "push/+", "push/done", "push/pigeon", "push/"}) {
+    CHECK_FALSE(MaySubscribe(kGateway, topic));
+  }
+  for (const Who& who : {kAlice, kAdmin}) {
+    CHECK_FALSE(MaySubscribe(who, "push/webpush"));
+    CHECK_FALSE(MayPublish(who, "push/done"));
+  }
+  CHECK_FALSE(MayPublish(kGateway, "push/webpush"));
+}
+
 TEST_CASE("a subscription to a group names the group, whose members the caller knows") {
   for (const Who& who : {kAlice, kGateway, kAdmin}) {
     const auto subscription = MaySubscribe(who, "group/ubuntu");

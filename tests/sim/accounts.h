@@ -22,6 +22,8 @@ class FixedAccounts : public Accounts {
   void RecordUse(const KeyName&, const KeyUse&) override {}
   void RecordSeen(const UserId&, const DeviceId&, int64_t) override {}
   bool StrangersAllowed(const KeyName&) const override { return true; }
+  std::shared_ptr<const Webhook> WebhookOf(const KeyName&) const override { return nullptr; }
+  bool AnyWebhook() const override { return false; }
   Result<std::vector<Device>> Devices(const UserId&) override { return std::vector<Device>(); }
   Status RemoveDevice(const UserId&, const DeviceId&) override { return NotKept(); }
   Result<std::vector<int64_t>> LastSeen(const std::vector<UserId>& users) override {

@@ -44,7 +44,7 @@ Status Server::Open(Process* process) {
       process->roster->ForEachTopicMember([process](const GroupId& group, const UserId& user) {
         process->topic_members->Add(group, user);
       });
-  if (status.ok()) process->engine->Start(process->log.get());
+  if (status.ok()) status = process->engine->Start(process->log.get());
   return status;
 }
 

@@ -174,6 +174,25 @@ struct Arbitrary<parley::Record> {
                      gen::set(&ContactRecord::user), gen::set(&ContactRecord::peer),
                      gen::set(&ContactRecord::state, UpTo(ContactState::kAccepted)),
                      gen::set(&ContactRecord::blocked), gen::set(&ContactRecord::blocked_by)),
+                 record),
+        gen::map(gen::build<PushTargetRecord>(
+                     gen::set(&PushTargetRecord::user), gen::set(&PushTargetRecord::device, device),
+                     gen::set(&PushTargetRecord::provider, UpTo(PushProvider::kApns)),
+                     gen::set(&PushTargetRecord::target), gen::set(&PushTargetRecord::preview),
+                     gen::set(&PushTargetRecord::muted), gen::set(&PushTargetRecord::ts_ms)),
+                 record),
+        gen::map(gen::build<PushJobRecord>(
+                     gen::set(&PushJobRecord::id), gen::set(&PushJobRecord::user),
+                     gen::set(&PushJobRecord::device, device),
+                     gen::set(&PushJobRecord::provider, UpTo(PushProvider::kApns)),
+                     gen::set(&PushJobRecord::from), gen::set(&PushJobRecord::group),
+                     gen::set(&PushJobRecord::seq), gen::set(&PushJobRecord::gseq),
+                     gen::set(&PushJobRecord::body), gen::set(&PushJobRecord::count),
+                     gen::set(&PushJobRecord::ts_ms), gen::set(&PushJobRecord::created_ms)),
+                 record),
+        gen::map(gen::build<PushDoneRecord>(gen::set(&PushDoneRecord::id),
+                                            gen::set(&PushDoneRecord::reason),
+                                            gen::set(&PushDoneRecord::ts_ms)),
                  record));
   }
 };

@@ -67,7 +67,7 @@ TEST_CASE("a damaged record is refused or is the encoding of another one") {
 
 TEST_CASE("garbage is refused or is the encoding of a record") {
   CHECK(rc::check([](const std::string& garbage) {
-    uint8_t kind = *rc::gen::inRange<uint8_t>(0, 12);
+    uint8_t kind = *rc::gen::inRange<uint8_t>(0, 15);
     CheckDecodesExactlyOrNotAtAll(std::string(1, static_cast<char>(kind)) + garbage);
   }));
 }
@@ -211,15 +211,71 @@ TEST_CASE("the bytes of what groups and contacts leave are these, for ever") {
         "03657665"
         "03"
         "02");
+
+  PushTargetRecord target;
+  target.user = UserId("bob");
+  target.device = DeviceId("b:1");
+  target.provider = PushProvider::kNtfy;
+  target.target = "\"u\"";
+  target.muted = {"eve", "group/x"};
+  target.ts_ms = 5;
+  CHECK(Hex(Encode(target)) ==
+        "0a"
+        "03626f62"
+        "03623a31"
+        "01"
+        "03227522"
+        "01"
+        "02"
+        "03657665"
+        "0767726f75702f78"
+        "05");
+
+  PushJobRecord job;
+  job.id = 300;
+  job.user = UserId("bob");
+  job.device = DeviceId("b:1");
+  job.provider = PushProvider::kApns;
+  job.from = UserId("eve");
+  job.group = GroupId("x");
+  job.seq = Seq(7);
+  job.gseq = Seq(8);
+  job.body = "\"h\"";
+  job.count = 2;
+  job.ts_ms = 5;
+  job.created_ms = 4;
+  CHECK(Hex(Encode(job)) ==
+        "0b"
+        "ac02"
+        "03626f62"
+        "03623a31"
+        "04"
+        "03657665"
+        "0178"
+        "07"
+        "08"
+        "03226822"
+        "02"
+        "05"
+        "04");
+
+  CHECK(Hex(Encode(PushDoneRecord{300, "no", 5})) ==
+        "0c"
+        "ac02"
+        "026e6f"
+        "05");
 }
 
-TEST_CASE("the roster's records are those of groups' members and of contacts, and have no owner") {
+TEST_CASE("the roster's records are those of members, contacts and pushes, and have no owner") {
   CHECK(rc::check([](const Record& record) {
     bool owned = false;
     ForEachOwner(record, [&](std::string_view) { owned = true; });
     RC_ASSERT(owned != ConcernsRoster(record));
     RC_ASSERT(ConcernsRoster(record) == (std::holds_alternative<GroupRecord>(record) ||
-                                         std::holds_alternative<ContactRecord>(record)));
+                                         std::holds_alternative<ContactRecord>(record) ||
+                                         std::holds_alternative<PushTargetRecord>(record) ||
+                                         std::holds_alternative<PushJobRecord>(record) ||
+                                         std::holds_alternative<PushDoneRecord>(record)));
   }));
 }
 
@@ -243,7 +299,7 @@ TEST_CASE("what breaks a rule of the grammar is corruption and says which") {
   using namespace std::string_literals;
   CHECK(why("") == "a record ends early");
   CHECK(why("\0\3bob\1\1"s) == "a record is of an unknown kind");
-  CHECK(why("\x0a\3bob\1\1"s) == "a record is of an unknown kind");
+  CHECK(why("\x0d\3bob\1\1"s) == "a record is of an unknown kind");
   CHECK(why("\3\0\1\1"s) == "a record holds a length out of range");  // no id
   CHECK(why("\3\x41"s + std::string(65, 'a') + "\1\1") == "a record holds a length out of range");
   CHECK(why("\3\3bob\x81\x00\1"s) == "a record holds a number that is too long");  // 1

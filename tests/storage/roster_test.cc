@@ -240,6 +240,61 @@ TEST_CASE("contacts are read by peer, and one with nothing in it is no more") {
   CHECK(*roster->Contacts(kAlice) == std::vector{bob});
 }
 
+TEST_CASE("opt-ins are kept until they end, by device and provider") {
+  RosterFixture roster;
+  PushTargetRecord phone{kBob, DeviceId("bob:1"), PushProvider::kNtfy, "\"u\"", true, {}, 5};
+  PushTargetRecord page{
+      kBob, DeviceId("bob:1"), PushProvider::kWebPush, "{}", false, {"eve", "group/x"}, 6};
+  PushTargetRecord other{kAlice, DeviceId("alice:1"), PushProvider::kApns, "\"t\"", true, {}, 7};
+  roster.Apply({phone, page, other});
+  for (int round = 0; round < 2; ++round) {
+    CHECK(*roster->PushTargets(kBob) == std::vector{page, phone});
+    CHECK(*roster->PushTargets(kAlice) == std::vector{other});
+    std::set<UserId> users;
+    REQUIRE(roster->ForEachPushUser([&](const UserId& user) { users.insert(user); }).ok());
+    CHECK(users == std::set{kAlice, kBob});
+    roster.Reopen();
+  }
+  phone.target = "\"new\"";
+  page.target.clear();
+  other.target.clear();
+  roster.Apply({phone, page, other});
+  CHECK(*roster->PushTargets(kBob) == std::vector{phone});
+  CHECK(roster->PushTargets(kAlice)->empty());
+}
+
+TEST_CASE("push jobs are kept until they end, and with a reason after that") {
+  RosterFixture roster;
+  PushJobRecord one;
+  one.id = 1;
+  one.user = kBob;
+  one.device = DeviceId("bob:1");
+  one.provider = PushProvider::kFcm;
+  one.from = kAlice;
+  one.group = kUbuntu;
+  one.seq = Seq(3);
+  one.gseq = Seq(4);
+  one.body = "\"hi\"";
+  one.ts_ms = 5;
+  one.created_ms = 6;
+  PushJobRecord two = one;
+  two.id = 2;
+  roster.Apply({one, two});
+  one.count = 2;
+  roster.Apply({one});
+  roster.Reopen();
+  CHECK(*roster->PushJobs() == std::vector{one, two});
+  roster.Apply({PushDoneRecord{1, "", 7}, PushDoneRecord{2, "no such host", 8}});
+  roster.Apply({PushDoneRecord{2, "again", 9}});  // there is none
+  CHECK(roster->PushJobs()->empty());
+  const auto dead = roster->PushDeadLetters(10);
+  REQUIRE(dead->size() == 1);
+  CHECK(dead->front().reason == "no such host");
+  CHECK(dead->front().ts_ms == 8);
+  CHECK(dead->front().job.user == kBob);
+  CHECK(dead->front().job.body.empty());  // nobody's words are kept for that
+}
+
 TEST_CASE("a transaction is applied once") {
   RosterFixture roster;
   Transaction first{Lsn(1), {GroupOf("ubuntu", {In("alice"), In("bob")})}};

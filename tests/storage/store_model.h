@@ -98,6 +98,9 @@ class StoreModel {
   }
   void operator()(const GroupRecord&) {}  // the roster's
   void operator()(const ContactRecord&) {}
+  void operator()(const PushTargetRecord&) {}
+  void operator()(const PushJobRecord&) {}
+  void operator()(const PushDoneRecord&) {}
   void operator()(const DeviceCursorRecord& cursor) {
     if (Mine(cursor.user.str())) devices_[cursor.user][cursor.device.str()] = cursor;
   }

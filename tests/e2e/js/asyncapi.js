@@ -96,6 +96,7 @@ const channelOf = (topic) => {
   if (topic.startsWith('typing/group/')) return 'typingGroup';
   if (topic.startsWith('$CONTROL/')) return topic.endsWith('/response') ? 'controlResponse' : 'control';
   if (topic.startsWith('$SYS/')) return 'figures';
+  if (topic === 'push/done') return 'pushDone';
   return topic.split('/')[0];
 };
 
