@@ -52,6 +52,11 @@ ControlHooks HooksFor(const std::string& data_dir, Env* env) {
   ControlHooks hooks;
   hooks.deadletters = [=](size_t) { return CountDeadLetters(data_dir, env); };
   hooks.replay_deadletters = [=] { return ReplayDeadLetters(data_dir, env); };
+  hooks.push_deadletters = [=](size_t limit) -> Result<std::vector<PushDeadLetter>> {
+    if (!env->Exists(data_dir + "/roster.db")) return std::vector<PushDeadLetter>();
+    auto roster = Roster::Open(data_dir, env);
+    return roster ? (*roster)->PushDeadLetters(limit) : Error(roster.error());
+  };
   return hooks;
 }
 

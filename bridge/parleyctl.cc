@@ -435,14 +435,51 @@ ExitCode KeyList(Tool* tool) {
     Tool::Print(*data);
     return kDone;
   }
-  std::printf("%-24s %14s %18s %14s %10s\n", "KEY", "RATE", "QUOTA", "USED TODAY", "STRANGERS");
+  std::printf("%-24s %14s %18s %14s %10s  %s\n", "KEY", "RATE", "QUOTA", "USED TODAY", "STRANGERS",
+              "WEBHOOK");
   for (const json& key : (*data)["keys"]) {
-    std::printf("%-24s %14s %18s %14lld %10s\n", key.value("key", "").c_str(),
+    std::printf("%-24s %14s %18s %14lld %10s  %s\n", key.value("key", "").c_str(),
                 Limit(key["rate"], "/s").c_str(), Limit(key["quota"], "/day").c_str(),
                 static_cast<long long>(key.value("used", int64_t{0})),
-                key.value("strangers", true) ? "allow" : "deny");
+                key.value("strangers", true) ? "allow" : "deny",
+                key.value("webhook", "none").c_str());
   }
   return kDone;
+}
+
+struct WebhookOptions {
+  std::string name;
+  std::string url;
+  std::string secret_file;
+  bool none = false;
+};
+
+ExitCode KeyWebhook(Tool* tool, const WebhookOptions& options) {
+  json command = {{"command", "setWebhook"}, {"key", options.name}};
+  if (options.none) {
+    return tool->RunAndSay(std::move(command), options.name + " has no webhook any more");
+  }
+  if (options.url.empty() || options.secret_file.empty()) {
+    return tool->Fail({Code::kBadRequest, "URL and --secret-file are needed, or --none"});
+  }
+  Result<std::string> secret = ReadPasswordFile(options.secret_file);
+  if (!secret) return tool->Fail(secret.error());
+  command["url"] = options.url;
+  command["secret"] = *secret;
+  return tool->RunAndSay(std::move(command), "webhook of " + options.name + ": " + options.url);
+}
+
+void AddWebhook(CLI::App* key, Tool* tool) {
+  auto options = std::make_shared<WebhookOptions>();
+  auto* command =
+      AddCommand(key, tool, "webhook",
+                 "Have a URL told of messages to the key's accounts that aren't connected",
+                 [=] { return KeyWebhook(tool, *options); });
+  command->add_option("NAME", options->name, "The key's name")->required();
+  command->add_option("URL", options->url, "Where parley-push POSTs to");
+  command->add_option("--secret-file", options->secret_file,
+                      "What is sent is signed with the first line of this file, 16 to 256 bytes");
+  command->add_flag("--none", options->none, "No webhook any more");
 }
 
 void AddKey(CLI::App* app, Tool* tool) {
@@ -454,6 +491,7 @@ void AddKey(CLI::App* app, Tool* tool) {
                "createKey");
   AddKeyChange(key, tool, "set", "Change a key; what isn't given stays", "setKey");
   AddKeySecret(key, tool);
+  AddWebhook(key, tool);
   AddCommand(key, tool, "list", "List all keys and what was used of them today",
              [=] { return KeyList(tool); });
 }
@@ -485,6 +523,9 @@ void AddDeadletter(CLI::App* app, Tool* tool) {
   deadletter->require_subcommand(1);
   AddCommand(deadletter, tool, "list", "Show what waits", [=] {
     return Show(tool, {{"command", "deadletters"}});
+  });
+  AddCommand(deadletter, tool, "push", "Show the pushes that were given up, latest first", [=] {
+    return Show(tool, {{"command", "pushDeadletters"}});
   });
   AddCommand(deadletter, tool, "replay", "Write them to their stores now", [=] {
     return Show(tool, {{"command", "replayDeadletters"}});

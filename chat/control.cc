@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "chat/payload.h"
+#include "chat/push_jobs.h"
 
 namespace parley {
 namespace {
@@ -17,6 +18,7 @@ using nlohmann::json;
 
 constexpr int64_t kMsPerDay = 24 * 3600 * 1000;
 constexpr size_t kDeadLettersDefault = 100;
+constexpr int64_t kDeadLettersMax = 1000;
 
 Status BadRequest(std::string message) { return {Code::kBadRequest, std::move(message)}; }
 
@@ -100,7 +102,7 @@ struct Control::Command {
 };
 
 const Control::Command* Control::FindCommand(std::string_view name) {
-  static const std::array<Command, 14> commands = {{
+  static const std::array<Command, 16> commands = {{
       {"createUser", &Control::CreateUser, {kUserMembers.begin(), kUserMembers.end()}},
       {"createUsers", &Control::CreateUsers, {"users"}},
       {"listUsers", &Control::ListUsers, {"limit", "after"}},
@@ -111,10 +113,12 @@ const Control::Command* Control::FindCommand(std::string_view name) {
       {"createKey", &Control::CreateKey, {"key", "rate", "quota", "strangers"}},
       {"setKey", &Control::SetKey, {"key", "rate", "quota", "strangers"}},
       {"issueKeySecret", &Control::IssueKeySecret, {"key", "revoke"}},
+      {"setWebhook", &Control::SetWebhook, {"key", "url", "secret"}},
       {"listKeys", &Control::ListKeys, {}},
       {"status", &Control::ShowStatus, {}},
       {"deadletters", &Control::DeadLetters, {"limit"}},
       {"replayDeadletters", &Control::ReplayDeadLetters, {}},
+      {"pushDeadletters", &Control::PushDeadLetters, {"limit"}},
   }};
   auto it = std::find_if(commands.begin(), commands.end(),
                          [&](const Command& command) { return command.name == name; });
@@ -340,6 +344,26 @@ Result<json> Control::IssueKeySecret(const json& request) {
   return secret.empty() ? json::object() : json{{"secret", std::move(secret)}};
 }
 
+Result<json> Control::SetWebhook(const json& request) {
+  Result<std::string> name = Text(request, "key");
+  if (!name) return Error(name.error());
+  auto url = OptionalText(request, "url");
+  if (!url) return Error(url.error());
+  auto secret = OptionalText(request, "secret");
+  if (!secret) return Error(secret.error());
+  if (url->has_value() != secret->has_value()) {
+    return Error(BadRequest("a webhook has 'url' and 'secret'; neither: it is removed"));
+  }
+  std::optional<Webhook> webhook;
+  if (*url) webhook = Webhook{**url, **secret};
+  if (webhook && !webhook->url.starts_with("https://") && !webhook->url.starts_with("http://")) {
+    return Error(BadRequest("'url' begins with https:// or http://"));
+  }
+  Status status = directory_->SetWebhook(KeyName(*name), webhook);
+  if (!status.ok()) return Error(status);
+  return json::object();
+}
+
 Result<json> Control::ListKeys(const json&) {
   int64_t today = env_->NowMs() / kMsPerDay;
   json keys = json::array();
@@ -350,6 +374,7 @@ Result<json> Control::ListKeys(const json&) {
                     {"used", key.day == today ? key.used : 0},
                     {"strangers", key.strangers},
                     {"secret", !key.secret_hash.empty()}});
+    if (auto webhook = directory_->WebhookOf(key.name)) keys.back()["webhook"] = webhook->url;
   }
   return json{{"keys", std::move(keys)}};
 }
@@ -361,7 +386,7 @@ Result<json> Control::ShowStatus(const json&) {
 }
 
 Result<json> Control::DeadLetters(const json& request) {
-  auto limit = OptionalNumber(request, "limit", 1, 1000);
+  auto limit = OptionalNumber(request, "limit", 1, kDeadLettersMax);
   if (!limit) return Error(limit.error());
   if (!hooks_.deadletters) return Error(Code::kUnavailable, "no dead letters can be read here");
   return hooks_.deadletters(static_cast<size_t>(limit->value_or(kDeadLettersDefault)));
@@ -372,6 +397,29 @@ Result<json> Control::ReplayDeadLetters(const json&) {
     return Error(Code::kUnavailable, "no dead letters can be replayed here");
   }
   return hooks_.replay_deadletters();
+}
+
+Result<json> Control::PushDeadLetters(const json& request) {
+  auto limit = OptionalNumber(request, "limit", 1, kDeadLettersMax);
+  if (!limit) return Error(limit.error());
+  if (!hooks_.push_deadletters) return Error(Code::kUnavailable, "none can be read here");
+  auto letters = hooks_.push_deadletters(static_cast<size_t>(limit->value_or(kDeadLettersDefault)));
+  if (!letters) return Error(letters.error());
+  json push = json::array();
+  for (const PushDeadLetter& letter : *letters) {
+    const PushJobRecord& job = letter.job;
+    json one = {{"ts", letter.ts_ms},     {"reason", letter.reason},
+                {"user", job.user.str()}, {"provider", PushProviderName(job.provider)},
+                {"count", job.count},     {"created", job.created_ms}};
+    if (!job.device.empty()) one["device"] = job.device.str();
+    if (job.group.empty()) {
+      one["with"] = job.from.str();
+    } else {
+      one["group"] = job.group.str();
+    }
+    push.push_back(std::move(one));
+  }
+  return json{{"push", std::move(push)}};
 }
 
 void Control::AccountChanged(const UserId& user) const {

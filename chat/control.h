@@ -23,11 +23,15 @@
 //   setKey            key rate? quota? strangers?       what is absent stays
 //   issueKeySecret    key revoke?                       → secret, which voids the one of before;
 //                     revoke true: no secret is good any more
-//   listKeys          → keys: [{key rate quota used strangers secret}] (used
-//                     today; has it a secret?)
+//   setWebhook        key url? secret?                  told of messages to its accounts that aren't
+//                     connected (docs/push.md); without url: no more
+//   listKeys          → keys: [{key rate quota used strangers secret webhook?}] (used today; has it
+//                     a secret? the webhook's URL)
 //   status            → figures
 //   deadletters       limit?                            → what the hook says
 //   replayDeadletters
+//   pushDeadletters   limit?                            pushes that were given up, latest first →
+//                     push: [{ts reason user device? provider with|group count created}]
 // clang-format on
 //
 // Owner: the plugin or parleyctl. Threads: any one at a time. It blocks: SQLite, and some
@@ -40,10 +44,12 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "storage/credentials.h"
 #include "storage/directory.h"
 #include "storage/env.h"
+#include "storage/roster.h"
 #include "storage/status.h"
 #include "storage/types.h"
 
@@ -57,6 +63,7 @@ struct ControlHooks {
   std::function<nlohmann::json()> status;  // an object of figures, added to the directory's own
   std::function<Result<nlohmann::json>(size_t limit)> deadletters;
   std::function<Result<nlohmann::json>()> replay_deadletters;
+  std::function<Result<std::vector<PushDeadLetter>>(size_t limit)> push_deadletters;
   // Who logged in before must log in again: a new password, or disabled.
   std::function<void(const UserId&)> account_changed;
 };
@@ -96,6 +103,8 @@ class Control {
   Result<Json> ShowStatus(const Json& request);
   Result<Json> DeadLetters(const Json& request);
   Result<Json> ReplayDeadLetters(const Json& request);
+  Result<Json> SetWebhook(const Json& request);
+  Result<Json> PushDeadLetters(const Json& request);
 
   Result<NewUser> ParseUser(const Json& user) const;
   void AccountChanged(const UserId& user) const;

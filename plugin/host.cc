@@ -78,6 +78,7 @@ void Host::OpenControl() {
     if (Status status = log_->ReplayDeadLetters(); !status.ok()) return Error(status);
     return json{{"replayed", before - log_->figures().dead_letters}};
   };
+  hooks.push_deadletters = [this](size_t limit) { return roster_->PushDeadLetters(limit); };
   hooks.account_changed = [this](const UserId& user) {
     ToBroker([this, user] { EndSessions(user); });
   };

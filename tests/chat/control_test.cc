@@ -254,6 +254,36 @@ TEST_CASE("keys are made, changed in part and listed with today's use") {
         "bad_request");
 }
 
+TEST_CASE("a key's webhook is set with a secret that is never shown, and removed") {
+  ControlFixture fixture;
+  fixture.Data({{"command", "createKey"}, {"key", "mobile"}});
+  const KeyName mobile("mobile");
+  CHECK_FALSE(fixture.directory()->AnyWebhook());
+  fixture.Data({{"command", "setWebhook"},
+                {"key", "mobile"},
+                {"url", "https://hook.example/"},
+                {"secret", "sixteen letters!"}});
+  CHECK(*fixture.directory()->WebhookOf(mobile) ==
+        Webhook{"https://hook.example/", "sixteen letters!"});
+  CHECK(fixture.directory()->WebhookOf(KeyName("default")) == nullptr);
+  const json keys = fixture.Data({{"command", "listKeys"}})["keys"];
+  CHECK(keys[1]["webhook"] == "https://hook.example/");
+  CHECK_FALSE(keys[0].contains("webhook"));
+  CHECK(keys.dump().find("sixteen") == std::string::npos);
+  auto code = [&](const char* members) {
+    json command = json::parse(members);
+    command["command"] = "setWebhook";
+    return fixture.ErrorCode(command);
+  };
+  CHECK(code(R"({"key":"none"})") == "not_found");
+  CHECK(code(R"({"key":"mobile","url":"https://x"})") == "bad_request");
+  CHECK(code(R"({"key":"mobile","url":"https://x","secret":"short"})") == "bad_request");
+  CHECK(code(R"({"key":"mobile","url":"file:///x","secret":"sixteen letters!"})") == "bad_request");
+  CHECK(fixture.directory()->AnyWebhook());
+  fixture.Data({{"command", "setWebhook"}, {"key", "mobile"}});
+  CHECK_FALSE(fixture.directory()->AnyWebhook());
+}
+
 TEST_CASE("a key says whether strangers may write to its accounts") {
   ControlFixture fixture;
   auto strangers = [&] { return fixture.Data({{"command", "listKeys"}})["keys"][1]["strangers"]; };
