@@ -616,6 +616,8 @@ class Engine {
             Transaction* change);
   void WakeMember(const User& user, const MessageRecord& message, const GroupId& group, Seq seq,
                   Seq gseq, Transaction* change);
+  void WakeForUnconfirmed(User& user);
+  void WakeForEntries(User& user, const std::vector<LogEntry>& entries);
   void AddPushJob(PushJobRecord record, Transaction* change);
   bool MayHavePush(const User& user) const;
   std::vector<User*> WokenMembers(const Group& group, const User& sender);

@@ -95,6 +95,7 @@ void Engine::On(Lost& lost) {
   if (StatusOf(user) == Shown::kOffline && user.shown != Shown::kOffline) {
     PresenceDue(user, options_.presence_grace_ms);
   }
+  if (MayHavePush(user)) WakeForUnconfirmed(user);
 }
 
 void Engine::Says(Session& session, const Asker& asker, std::string_view payload) {

@@ -31,7 +31,8 @@ constexpr size_t kPushDeviceBytesMax = 256;
 constexpr size_t kPushReasonBytesMax = 256;
 constexpr size_t kPushJobsOfUserMax = 200;
 constexpr size_t kPushLoadsMax = 100;
-constexpr int64_t kPushLoadMs = 5000;  // before one whose user can't be read is tried again
+constexpr uint64_t kUnconfirmedMax = 100;  // messages of a lost connection that wake
+constexpr int64_t kPushLoadMs = 5000;      // before one whose user can't be read is tried again
 constexpr int64_t kPushRetryMaxMs = 3'600'000;  // between two attempts
 constexpr uint64_t kRetryAfterMaxMs = 24 * 3'600'000;
 constexpr size_t kWokenMax = 100'000;
@@ -247,6 +248,37 @@ void Engine::WakeMember(const User& user, const MessageRecord& message, const Gr
   const Contact* contact = sender == users_.end() ? nullptr : FindContact(*sender->second, user.id);
   if (contact != nullptr && contact->blocked_by) return;
   Wake(user, message, group, seq, gseq, change);
+}
+
+// The user's last connection was lost: what was sent to it and not confirmed may never have
+// arrived. Only of those who confirm what they get can that be told.
+void Engine::WakeForUnconfirmed(User& user) {
+  auto wake = [this, it = &user](const Status& status) {
+    if (!status.ok() || IsThere(*it) || !it->push) return;
+    if (it->delivered == Seq() || it->delivered >= it->last) return;
+    auto job = [it, id = it->id, log = log_,
+                page = Page{.after = it->delivered, .limit = kUnconfirmedMax}](
+                   const MessageStore& store) -> Continuation {
+      auto read = store.ReadLog(id, page);
+      Status filled = read ? FillPage(log, &*read, page.bytes_max) : read.error();
+      if (!filled.ok()) return [](Engine&) {};  // the devices catch up when they come
+      return [it, entries = std::move(read->entries)](Engine& engine) {
+        engine.WakeForEntries(*it, entries);
+      };
+    };
+    Read(*it, std::move(job), [](Engine&, const Status&) {});
+  };
+  if (Load(user, kTail | kPush, wake) == Ready::kNow) wake(Status());
+}
+
+void Engine::WakeForEntries(User& user, const std::vector<LogEntry>& entries) {
+  if (IsThere(user) || !Loads(user, kPush) || !log_->journal_ok()) return;
+  Transaction change;
+  change.lsn = next_lsn_;
+  for (const LogEntry& entry : entries) {
+    Wake(user, entry.message, entry.group, entry.seq, entry.gseq, &change);
+  }
+  if (!change.records.empty()) Change().records = std::move(change.records);
 }
 
 void Engine::AddPushJob(PushJobRecord record, Transaction* change) {

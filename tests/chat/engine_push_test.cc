@@ -134,6 +134,41 @@ TEST_CASE("who is connected, with whatever device, is not woken") {
   CHECK(push.Kept() == 0);
 }
 
+TEST_CASE("what a lost connection had not confirmed wakes its device") {
+  Push push(Eager());
+  TestDevice& phone = push.world.Join("bob", "bob:phone");
+  push.Say("bob", "confirmed");
+  push.world.Confirm(phone, 1);
+  push.Say("bob", "sent into the void");
+  push.Say("bob", "and another");
+  bool lost = GENERATE(true, false);
+  lost ? push.world.Lose(phone) : push.world.Leave(phone);
+  push.world.Pass(300);
+  if (lost) {
+    json job = push.OneJob();
+    CHECK(job["seq"] == 3);
+    CHECK(job["count"] == 2);
+    CHECK(job["body"] == "and another");
+  } else {
+    CHECK(push.Jobs().empty());  // it said goodbye
+  }
+}
+
+TEST_CASE("a connection that is taken over, or confirmed everything, wakes nobody when lost") {
+  Push push(Eager());
+  TestDevice& phone = push.world.Join("bob", "bob:phone");
+  push.Say("bob", "one");
+  push.world.Confirm(phone, 1);
+  bool taken_over = GENERATE(true, false);
+  if (taken_over) {
+    push.Say("bob", "two");
+    push.world.Join("bob", "bob:phone");
+  }
+  push.world.Lose(phone);
+  push.world.Pass(300);
+  CHECK(push.Jobs().empty());
+}
+
 TEST_CASE("who waits for messages by sync is not woken") {
   Push push;
   TestDevice& poller = push.world.Connect("gate", "gate:2", true);
