@@ -8,6 +8,13 @@ export class Sender {
       protocolVersion: 5, clientId: `${user}:sender`, username: user, password: `password of ${user}`, reconnectPeriod: 0,
     });
     sender.ids = 0;
+    sender.waiting = new Map(); // by id: what waits for the server's word
+    sender.client.on('message', (_, payload) => {
+      const answer = JSON.parse(payload);
+      const { resolve, reject } = sender.waiting.get(answer.id ?? answer.rid) ?? {};
+      if (answer.ok) resolve?.(answer);
+      else reject?.(new Error(`${user}: ${payload}`));
+    });
     return sender;
   }
   say(peer, body, more = {}) {
@@ -15,6 +22,13 @@ export class Sender {
   }
   publish(topic, payload) {
     return this.client.publishAsync(topic, typeof payload === 'string' ? payload : JSON.stringify(payload), { qos: 1 });
+  }
+  // The same, and resolves once it is done: a message is stored, a request answered.
+  async tell(topic, payload) {
+    const id = payload.id ?? `s${++this.ids}`;
+    const answer = new Promise((resolve, reject) => this.waiting.set(id, { resolve, reject }));
+    await this.publish(topic, topic.startsWith('ask/') ? { rid: id, ...payload } : { id, ...payload });
+    return answer;
   }
   close() {
     return this.client.endAsync();

@@ -77,7 +77,8 @@ export function Timeline({ chat, talk, onDraft }: TimelineProps) {
     <div class="timeline" ref={scroller} onScroll={readOn}>
       <div class="column">
         <Top chat={chat} talk={talk} />
-        <ol class="messages" aria-label={`Messages with ${chat.titleOf(talk.id)}`} onKeyDown={move}>
+        <ol class="messages" aria-label={`Messages with ${chat.titleOf(talk.id)}`} onKeyDown={move}
+          onMouseLeave={(event) => event.currentTarget.contains(document.activeElement) || setActive(undefined)}>
           {talk.messages.map((message, i) => {
             const before = talk.messages[i - 1];
             const after = talk.messages[i + 1];
