@@ -101,9 +101,7 @@ class RestConnection {
     Request("POST /v1/messages", "{\"to\":\"" + to + "\",\"id\":\"" + id +
                                      "\",\"message_text\":\"" + std::string(100, 'x') + "\"}");
   }
-  void Poll(uint64_t after) {
-    Request("GET /v1/updates?timeout=60&after=" + std::to_string(after), "");
-  }
+  void Poll() { Request("GET /v1/updates?timeout=60&after=" + std::to_string(after), ""); }
 
   // What has come; true once an answer is whole, which `answer` is then, status line and all.
   bool Read(std::string* answer) {
@@ -158,21 +156,26 @@ Connections Open(const RestOptions& options, const std::vector<Account>& account
   return connections;
 }
 
-// Resident memory of the gateway, KiB.
-uint64_t ResidentKib(int pid) {
+// "VmRSS" (KiB), "Threads" of the gateway.
+uint64_t StatusOf(int pid, const std::string& field) {
   std::ifstream in("/proc/" + std::to_string(pid) + "/status");
   for (std::string line; std::getline(in, line);) {
-    if (line.starts_with("VmRSS:")) return std::strtoull(line.c_str() + 6, nullptr, 10);
+    if (line.starts_with(field + ":"))
+      return std::strtoull(line.c_str() + field.size() + 1, nullptr, 10);
   }
   return 0;
 }
 
-uint64_t Threads(int pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/status");
-  for (std::string line; std::getline(in, line);) {
-    if (line.starts_with("Threads:")) return std::strtoull(line.c_str() + 8, nullptr, 10);
+// All polls wait in the gateway, and nothing else happens.
+Connections OpenPolls(const RestOptions& options, const std::vector<Account>& accounts, int epoll) {
+  Connections polls = Open(options, accounts, epoll);
+  for (auto& poll : polls) poll->Poll();
+  int64_t settled = NowNs() + 2 * kSecondNs;
+  while (NowNs() < settled) {
+    Await(epoll, 100,
+          [](RestConnection&, const std::string& answer) { Die("too early: " + answer); });
   }
-  return 0;
+  return polls;
 }
 
 Report Sends(const RestOptions& options) {
@@ -201,77 +204,88 @@ Report Sends(const RestOptions& options) {
   report.Number("stored_per_s", static_cast<double>(times.count()) / options.seconds, 0);
   report.Count("connections", options.connections);
   report.Latency("answer", times);
-  report.Count("rss_kib", ResidentKib(options.pid));
+  report.Count("rss_kib", StatusOf(options.pid, "VmRSS"));
   return report;
 }
 
-Report Polls(const RestOptions& options) {
-  int epoll = ::epoll_create1(EPOLL_CLOEXEC);
-  uint64_t before_kib = ResidentKib(options.pid);
-  auto accounts = ReadAccounts(options.credentials, options.polls + 1);
-  Account sender = accounts.back();
-  accounts.pop_back();
-  Connections polls = Open(options, accounts, epoll);
-  for (auto& poll : polls) {
-    poll->Poll(0);
-    Await(epoll, 0, [](RestConnection&, const std::string&) {});
+// Users who wait, and some connections of one more user, who writes to them in turn.
+class PollRun {
+ public:
+  explicit PollRun(const RestOptions& options) : options_(options) {
+    before_kib_ = StatusOf(options.pid, "VmRSS");
+    auto accounts = ReadAccounts(options.credentials, options.polls + 1);
+    std::vector<Account> writer(kWriters, accounts.back());
+    accounts.pop_back();
+    polls_ = OpenPolls(options, accounts, epoll_);
+    writers_ = Open(options, writer, epoll_);
+    for (auto& one : writers_) idle_.push_back(one.get());
   }
-  int senders_epoll = ::epoll_create1(EPOLL_CLOEXEC);
-  RestConnection from(options.port, sender, senders_epoll);
-  int64_t settled = NowNs() + 2 * kSecondNs;
-  while (NowNs() < settled) {
-    Await(epoll, 100,
-          [](RestConnection&, const std::string& answer) { Die("too early: " + answer); });
-  }
-  uint64_t after_kib = ResidentKib(options.pid);
-  uint64_t threads = Threads(options.pid);
 
-  Histogram times;
-  size_t next = 0;
-  size_t open = 0;  // messages whose poll isn't answered yet
-  std::deque<size_t> due;
-  bool idle = true;
-  int64_t begin = NowNs();
-  int64_t end = begin + static_cast<int64_t>(options.seconds * 1e9);
-  Arrivals arrivals(options.rate, 1, begin);
-  while (NowNs() < end || open > 0) {
-    if (NowNs() > end + kPatienceNs) Die("polls were never answered");
+  Report Run() {
+    Report report;
+    report.Count("polls", options_.polls);
+    report.Count("gateway_threads", StatusOf(options_.pid, "Threads"));
+    report.Count("rss_before_kib", before_kib_);
+    report.Count("rss_kib", StatusOf(options_.pid, "VmRSS"));
+    int64_t begin = NowNs();
+    int64_t end = begin + static_cast<int64_t>(options_.seconds * 1e9);
+    Arrivals arrivals(options_.rate, 1, begin);
+    while (NowNs() < end || open_ > 0) {
+      if (NowNs() > end + kPatienceNs) Die("polls were never answered");
+      if (NowNs() < end) TakeDue(&arrivals);
+      SendDue();
+      Await(epoll_, 1, [this](auto& from, const std::string& answer) { OnAnswer(from, answer); });
+    }
+    report.Count("messages", times_.count());
+    report.Latency("send_to_answer", times_);
+    return report;
+  }
+
+ private:
+  static constexpr size_t kWriters = 16;
+
+  void TakeDue(Arrivals* arrivals) {
     int64_t due_ns = 0;
-    while (NowNs() < end && arrivals.Take(NowNs(), &due_ns)) {
-      RestConnection& to = *polls[next % polls.size()];
-      if (to.sent_ns != 0) break;  // its last one is still under way
+    while (arrivals->Take(NowNs(), &due_ns)) {
+      RestConnection& to = *polls_[next_ % polls_.size()];
+      if (to.sent_ns != 0) Die("messages come faster than all polls are answered");
       to.sent_ns = due_ns;
-      due.push_back(next++ % polls.size());
-      ++open;
+      due_.push_back(next_++);
+      ++open_;
     }
-    if (idle && !due.empty()) {
-      from.Send(polls[due.front()]->user(),
-                std::to_string(next) + "-" + std::to_string(due.front()));
-      due.pop_front();
-      idle = false;
-    }
-    Await(senders_epoll, 0, [&](RestConnection&, const std::string& answer) {
-      CheckStatus(answer, "201");
-      idle = true;
-    });
-    Await(epoll, idle && due.empty() ? 1 : 0, [&](RestConnection& poll, const std::string& answer) {
-      CheckStatus(answer, "200");
-      if (poll.sent_ns == 0 || answer.find("\"author_id\"") == answer.npos) Die("odd: " + answer);
-      times.Add(NowNs() - poll.sent_ns);
-      poll.sent_ns = 0;
-      --open;
-      poll.Poll(++poll.after);
-    });
   }
-  Report report;
-  report.Count("polls", options.polls);
-  report.Count("gateway_threads", threads);
-  report.Count("rss_before_kib", before_kib);
-  report.Count("rss_kib", after_kib);
-  report.Count("messages", times.count());
-  report.Latency("send_to_answer", times);
-  return report;
-}
+
+  void SendDue() {
+    while (!idle_.empty() && !due_.empty()) {
+      const std::string& to = polls_[due_.front() % polls_.size()]->user();
+      idle_.back()->Send(to, std::to_string(due_.front()));
+      due_.pop_front();
+      idle_.pop_back();
+    }
+  }
+
+  void OnAnswer(RestConnection& from, const std::string& answer) {
+    if (answer.compare(9, 3, "201") == 0) return idle_.push_back(&from);
+    CheckStatus(answer, "200");
+    if (from.sent_ns == 0 || answer.find("\"author_id\"") == answer.npos) Die("odd: " + answer);
+    times_.Add(NowNs() - from.sent_ns);
+    from.sent_ns = 0;
+    --open_;
+    ++from.after;
+    from.Poll();
+  }
+
+  const RestOptions& options_;
+  const int epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+  uint64_t before_kib_ = 0;
+  Connections polls_;
+  Connections writers_;
+  std::vector<RestConnection*> idle_;
+  std::deque<size_t> due_;
+  size_t next_ = 0;
+  size_t open_ = 0;  // messages whose poll isn't answered yet
+  Histogram times_;
+};
 
 }  // namespace
 }  // namespace parley::bench
@@ -293,6 +307,6 @@ int main(int argc, char** argv) {
   polls->add_option("--polls", options.polls, "Users who wait")->capture_default_str();
   polls->add_option("--rate", options.rate, "Messages a second")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
-  (sends->parsed() ? Sends(options) : Polls(options)).Print(json);
+  (sends->parsed() ? Sends(options) : PollRun(options).Run()).Print(json);
   return 0;
 }
