@@ -34,6 +34,7 @@ struct Options {
   uint16_t port = 8080;
   std::string web;
   std::string mqtt_ws;
+  std::string vapid_public_key;
   MqttOptions mqtt;
   std::string token_file;
   bool behind_proxy = false;
@@ -55,6 +56,8 @@ void AddHttpOptions(CLI::App* app, Options* options) {
                   "The broker's WebSocket URL (ws://…, wss://…), which the page connects to");
   app->add_flag("--behind-proxy", options->behind_proxy,
                 "Believe X-Forwarded-For's last address: a proxy in front sets it");
+  app->add_option("--vapid-public-key", options->vapid_public_key,
+                  "What `parley-push vapid` prints: the page then offers notifications");
   app->add_option("--connections-max", options->http.connections_max,
                   "HTTP connections; one more is answered with 503")
       ->capture_default_str();
@@ -129,9 +132,10 @@ HttpResponse Json(const std::string& text, int http_status = 200) {
 }
 
 void AddPage(Router* router, const std::shared_ptr<const StaticFiles>& page,
-             const std::string& mqtt_ws) {
+             const Options& options) {
   nlohmann::json config = {{"mqtt_ws", nullptr}};
-  if (!mqtt_ws.empty()) config["mqtt_ws"] = mqtt_ws;
+  if (!options.mqtt_ws.empty()) config["mqtt_ws"] = options.mqtt_ws;
+  if (!options.vapid_public_key.empty()) config["vapid_public_key"] = options.vapid_public_key;
   router->Add("GET", "/v1/config.json",
               [text = config.dump()](const ExchangePtr& exchange, const PathMembers&) {
                 exchange->Answer(Json(text));
@@ -182,7 +186,7 @@ class Service {
     }
     if (Status status = OpenApi(); !status.ok()) return status;
     AddHealth(&router_, link_);
-    AddPage(&router_, page, options_.mqtt_ws);
+    AddPage(&router_, page, options_);
     auto server =
         HttpServer::Listen(&io_, options_.address, options_.port, options_.http,
                            [this](const ExchangePtr& exchange) { router_.Handle(exchange); });
