@@ -343,8 +343,12 @@ TEST_CASE("a key's strangers are allowed unless they are denied, and shown in bo
   ctl.Done({"key", "add", "shut", "--strangers", "deny"});
   auto keys = [&] { return json::parse(ctl.Done({"key", "list", "--json"}))["keys"]; };
   REQUIRE(keys().size() == 3);
-  CHECK(keys()[1] ==
-        json({{"key", "open"}, {"rate", 5}, {"quota", 0}, {"used", 0}, {"strangers", true}}));
+  CHECK(keys()[1] == json({{"key", "open"},
+                           {"rate", 5},
+                           {"quota", 0},
+                           {"used", 0},
+                           {"strangers", true},
+                           {"secret", false}}));
   CHECK(keys()[2]["strangers"] == false);
   std::string list = ctl.Done({"key", "list"});
   CHECK_THAT(list, Contains("STRANGERS") && Contains("allow") && Contains("deny"));

@@ -27,6 +27,13 @@ class ControlFixture {
             .replay_deadletters = []() -> Result<json> {
               return Error(Code::kUnavailable, "store-1 is down");
             },
+            .push_deadletters = [](size_t) -> Result<std::vector<PushDeadLetter>> {
+              PushDeadLetter letter;
+              letter.job.user = UserId("bob");
+              letter.job.from = UserId("alice");
+              letter.reason = "no such host";
+              return std::vector{letter};
+            },
             .account_changed = [this](const UserId& user) { changed_ += user.str() + " "; }});
   }
 
@@ -252,6 +259,16 @@ TEST_CASE("keys are made, changed in part and listed with today's use") {
   CHECK(fixture.ErrorCode({{"command", "setKey"}, {"key", "none"}}) == "not_found");
   CHECK(fixture.ErrorCode({{"command", "setKey"}, {"key", "mobile"}, {"rate", -1}}) ==
         "bad_request");
+}
+
+TEST_CASE("pushes that were given up are listed with why, and without what was said") {
+  ControlFixture fixture;
+  const json push = fixture.Data({{"command", "pushDeadletters"}})["push"];
+  REQUIRE(push.size() == 1);
+  CHECK(push[0]["user"] == "bob");
+  CHECK(push[0]["with"] == "alice");
+  CHECK(push[0]["reason"] == "no such host");
+  CHECK_FALSE(push[0].contains("body"));
 }
 
 TEST_CASE("a key's webhook is set with a secret that is never shown, and removed") {
