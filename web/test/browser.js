@@ -49,6 +49,38 @@ async function firstVisitIsSmall({ browser, url }) {
   assert(bytes > 10_000 && bytes <= firstVisitMax, `a first visit loads ${bytes} bytes`);
 }
 
+async function pushesAreShownWhileNobodyLooks({ browser, url }) {
+  const context = await browser.newContext();
+  await context.grantPermissions(['notifications'], { origin: url.slice(0, -1) });
+  const page = await context.newPage();
+  await page.goto(url);
+  await page.evaluate(async () => {
+    await navigator.serviceWorker.register('sw.js');
+    await navigator.serviceWorker.ready;
+  });
+  const debug = await context.newCDPSession(page);
+  const registered = new Promise((resolve) => {
+    debug.on('ServiceWorker.workerRegistrationUpdated', ({ registrations: [one] }) => one && resolve(one.registrationId));
+  });
+  await debug.send('ServiceWorker.enable');
+  const registrationId = await registered;
+  const push = (data) => debug.send('ServiceWorker.deliverPushMessage', {
+    origin: url.slice(0, -1), registrationId, data: JSON.stringify(data),
+  });
+  const shown = () => page.evaluate(async () => {
+    const worker = await navigator.serviceWorker.ready;
+    return (await worker.getNotifications()).map(({ title, body, tag, data }) => [title, body, tag, data]);
+  });
+  await push({ with: 'dave', from: 'dave', body: 'seen already', count: 1, tag: 't0' });
+  await debug.send('Emulation.setFocusEmulationEnabled', { enabled: false });
+  await (await context.newPage()).bringToFront();
+  await push({ with: 'bob', from: 'bob', body: '<b>hi</b>', count: 1, tag: 't1' });
+  await push({ group: 'readers', from: 'carol', count: 3, tag: 't2' });
+  const all = await eventually('two notifications', shown, (list) => list.length >= 2);
+  assert.deepEqual(all, [['bob', '<b>hi</b>', 't1', 'chat/bob'], ['readers', '3 new messages', 't2', 'group/readers']]);
+  await context.close();
+}
+
 async function wrongPasswordIsSaid({ browser, url }) {
   const page = await browser.newPage();
   await page.goto(url);
@@ -320,6 +352,7 @@ async function main() {
   try {
     const world = { browser, url };
     await run(firstVisitIsSmall, world);
+    await run(pushesAreShownWhileNobodyLooks, world);
     await run(wrongPasswordIsSaid, world);
     const people = [new Person(browser, url, 'alice'), new Person(browser, url, 'bob'), new Person(browser, url, 'carol')];
     await Promise.all(people.map((person) => person.start()));

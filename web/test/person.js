@@ -19,7 +19,7 @@ export class Person {
     const page = await this.context.newPage();
     // A policy that is violated says so here, as do exceptions.
     page.on('console', (message) => {
-      if (message.type() === 'error' && !/WebSocket connection/.test(message.text())) this.problems.push(message.text());
+      if (message.type() === 'error' && !/WebSocket (connection|is already in CLOSING)/.test(message.text())) this.problems.push(message.text());
     });
     page.on('pageerror', (error) => this.problems.push(String(error)));
     await page.goto(this.url);
