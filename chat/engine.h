@@ -146,6 +146,15 @@ struct Asker {
   std::shared_ptr<void> counted = {};  // in UnderWay, while there is a copy of this
 };
 
+// What an engine has counted since it began.
+struct EngineCounts {
+  std::array<uint64_t, kCodes> refused{};  // errors told, by code
+  uint64_t cache_hits = 0;                 // messages caught up with, and pages, in memory
+  uint64_t cache_misses = 0;               // … that had to be read
+  uint64_t presence_changes = 0;           // told, once for each who was told
+  uint64_t presence_publishes = 0;         // … in so many publishes
+};
+
 class Engine {
  public:
   // `roster` may be null: there are no groups and no contacts then.
@@ -173,6 +182,9 @@ class Engine {
   // For figures: users in memory, sessions, bytes of cached messages.
   size_t users() const { return users_.size(); }
   size_t sessions() const { return sessions_.size(); }
+  // Users that are shown online or away.
+  size_t online() const { return online_; }
+  const EngineCounts& counts() const { return counts_; }
   size_t cached_bytes() const { return cached_bytes_; }
   // Message ids in memory, by the last look of once a second.
   size_t sent_ids() const { return sent_ids_; }
@@ -673,9 +685,13 @@ class Engine {
   struct OfUser {  // the same in every run, which an address isn't
     size_t operator()(const User* user) const noexcept { return std::hash<UserId>()(user->id); }
   };
-  using StatusLists = std::unordered_map<User*, std::string, OfUser>;  // by who gets it
+  struct StatusList {
+    std::string json;
+    size_t changes = 0;
+  };
+  using StatusLists = std::unordered_map<User*, StatusList, OfUser>;  // by who gets it
   size_t GatherStatus(User& user, StatusLists* lists);
-  void EmitStatuses(const User& receiver, const std::string& list, Lsn needs = Lsn());
+  void EmitStatuses(const User& receiver, const StatusList& list, Lsn needs = Lsn());
   // Adds `{"user":"bob","online":true}`.
   static void AppendStatus(const UserId& user, Shown shown, int64_t last_seen_ms,
                            std::string* list);
@@ -742,6 +758,8 @@ class Engine {
   size_t sent_ids_ = 0;
   std::list<User*> cache_uses_;  // those with a cache, latest used first
   size_t cached_bytes_ = 0;
+  size_t online_ = 0;
+  EngineCounts counts_;
   std::vector<User*> syncing_;  // those that had waiting syncs since the last Tick
   Lsn next_lsn_;
   Lsn forgotten_lsn_;  // the newest transaction of users that were forgotten

@@ -268,6 +268,7 @@ void Engine::AskSync(const Asker& asker, const json& request) {
 void Engine::AnswerSync(User& user, const Asker& asker, Seq after, uint64_t limit) {
   if (after >= user.last) return AnswerSyncFrom(user, asker, {}, false);
   if (InCache(user, after.Next()) != nullptr) {
+    ++counts_.cache_hits;
     const auto& entries = user.cache->entries;
     auto begin = entries.begin() +
                  static_cast<std::ptrdiff_t>(after.value() + 1 - entries.front().seq.value());
@@ -288,6 +289,7 @@ void Engine::AnswerSync(User& user, const Asker& asker, Seq after, uint64_t limi
       engine.AnswerSyncFrom(*it, asker, *entries, more);
     };
   };
+  ++counts_.cache_misses;
   Read(user, std::move(job), failed);
 }
 
@@ -427,6 +429,7 @@ void Engine::AskRecent(const Asker& asker, const json&) {
   bool complete =
       user.recent && std::all_of(user.recent->talks.begin(), user.recent->talks.end(),
                                  [](const Recent::Talk& talk) { return talk.complete; });
+  ++(complete ? counts_.cache_hits : counts_.cache_misses);
   if (!complete) return ReadRecent(user, asker);
   user.recent->used_ms = now_ms_;
   AnswerRecent(asker, *user.recent, user.last, user.lsn);

@@ -130,12 +130,14 @@ void Engine::Pump(Session& session) {
   while (session.sent < user.last && WindowOpen(session)) {
     const CachedEntry* next = InCache(user, session.sent.Next());
     if (next == nullptr) return ReadFor(session);
+    ++counts_.cache_hits;
     Deliver(session, *next);
   }
 }
 
 void Engine::ReadFor(Session& session) {
   session.delivery = Session::Delivery::kReading;
+  ++counts_.cache_misses;
   uint64_t room = session.cursor ? session.acked.value() + options_.window - session.sent.value()
                                  : options_.window;
   auto failed = [id = session.id, start = session.start](Engine& engine, const Status& status) {

@@ -50,6 +50,8 @@ Engine::Shown Engine::StatusOf(const User& user, const Session* without) {
 void Engine::StatusChanged(User& user, Shown before) {
   Shown status = StatusOf(user);
   if (status == before) return;
+  if (before == Shown::kOffline) ++online_;
+  if (status == Shown::kOffline) --online_;
   if (status == Shown::kOffline) {
     user.left_ms = now_ms_;
     PresenceDue(user, kWillWaitMs);
@@ -169,22 +171,25 @@ size_t Engine::GatherStatus(User& user, StatusLists* lists) {
     if (!Visible(contact)) continue;
     auto peer = users_.find(contact.peer);
     if (peer == users_.end() || peer->second->sessions.empty()) continue;
-    std::string& list = (*lists)[peer->second.get()];
-    AppendStatus(user.id, user.shown, user.left_ms, &list);
-    if (list.size() + kStatusBytesMax < kMessagesBytesMax) continue;
+    StatusList& list = (*lists)[peer->second.get()];
+    AppendStatus(user.id, user.shown, user.left_ms, &list.json);
+    ++list.changes;
+    if (list.json.size() + kStatusBytesMax < kMessagesBytesMax) continue;
     EmitStatuses(*peer->second, list);
-    list.clear();
+    list = {};
   }
   return 1 + user.contacts->rows.size();
 }
 
-void Engine::EmitStatuses(const User& receiver, const std::string& list, Lsn needs) {
-  if (list.empty()) return;
+void Engine::EmitStatuses(const User& receiver, const StatusList& list, Lsn needs) {
+  if (list.json.empty()) return;
   for (const Session* session : receiver.sessions) {
     if (!session->presence) continue;
     Effect& effect = Emit(session->id, Channel::kPresence);
-    effect.payload = "{\"users\":[" + list + "]}";
+    effect.payload = "{\"users\":[" + list.json + "]}";
     effect.needs = needs;
+    counts_.presence_changes += list.changes;
+    ++counts_.presence_publishes;
   }
 }
 

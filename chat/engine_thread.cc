@@ -147,8 +147,6 @@ void EngineThread::CountEngine() {
   auto set = [](std::atomic<uint64_t>* figure, uint64_t value) {
     figure->store(value, std::memory_order_relaxed);
   };
-  set(&figures_.users, engine_->users());
-  set(&figures_.cached_bytes, engine_->cached_bytes());
   const PushFigures& push = engine_->push_figures();
   set(&figures_.push_jobs, engine_->push_jobs());
   set(&figures_.push_handed, push.handed);
@@ -156,6 +154,13 @@ void EngineThread::CountEngine() {
   set(&figures_.push_failed, push.failed);
   set(&figures_.push_dead, push.dead);
   set(&figures_.push_refused, push.refused);
+  std::lock_guard lock(told_mutex_);
+  told_ = {engine_->users(), engine_->online(), engine_->cached_bytes(), engine_->counts()};
+}
+
+EngineFigures::Told EngineThread::told() const {
+  std::lock_guard lock(told_mutex_);
+  return told_;
 }
 
 void EngineThread::Failed(Lsn first, Lsn, const Status& why) {

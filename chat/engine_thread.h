@@ -18,11 +18,17 @@
 namespace parley {
 
 struct EngineFigures {
+  // Kept up to date by the tenth of a second: what only the engine's thread counts.
+  struct Told {
+    size_t users = 0;
+    size_t online = 0;
+    size_t cached_bytes = 0;
+    EngineCounts counts;
+  };
+
   std::atomic<uint64_t> commands{0};
   std::atomic<uint64_t> turns{0};
   std::atomic<uint64_t> refused_busy{0};
-  std::atomic<uint64_t> users{0};
-  std::atomic<uint64_t> cached_bytes{0};
   std::atomic<uint64_t> queued{0};
   std::atomic<uint64_t> push_jobs{0};
   std::atomic<uint64_t> push_handed{0};
@@ -65,6 +71,7 @@ class EngineThread : public Log::Listener {
   bool overrun() const { return figures_.queued > kOverrun * options_.queue_max; }
 
   const EngineFigures& figures() const { return figures_; }
+  EngineFigures::Told told() const;
 
   // Log::Listener.
   void Committed(Lsn last) override { release_->Committed(last); }
@@ -97,6 +104,9 @@ class EngineThread : public Log::Listener {
   bool waiting_ = false;
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> journal_failed_ = false;  // the engine has yet to hear of it
+
+  mutable std::mutex told_mutex_;
+  EngineFigures::Told told_;
 
   std::mutex lines_mutex_;
   std::vector<std::string> lines_;

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "chat/control.h"
+#include "chat/figures.h"
 #include "chat/push_jobs.h"
 
 namespace parley {
@@ -97,8 +98,8 @@ Result<Subscription> MaySubscribe(const Who& who, std::string_view filter) {
     }
     return Error(Denied("only the device itself may subscribe to its answers"));
   }
-  if (who.role == Role::kAdmin && (filter.starts_with("$SYS/") || filter == kControlResponseTopic ||
-                                   filter == "$CONTROL/parley/v1/#")) {
+  if (who.role == Role::kAdmin &&
+      (filter == kControlResponseTopic || filter == "$CONTROL/parley/v1/#")) {
     return Subscription{.admin = true};
   }
   if (std::string_view name = After(filter, "push/"); name.data() != nullptr) {
@@ -108,6 +109,7 @@ Result<Subscription> MaySubscribe(const Who& who, std::string_view filter) {
     }
     return Error(Denied("only a service account may take push jobs, by provider"));
   }
+  if (MayReceive(who, filter)) return Subscription{.admin = true};
   if (HasWildcard(filter)) return Error(Denied("wildcards are not allowed here"));
   for (const Own& own : kOwn) {
     if (After(filter, own.prefix) == who.user.str()) return Subscription{.channel = own.channel};
@@ -119,6 +121,7 @@ Result<Subscription> MaySubscribe(const Who& who, std::string_view filter) {
 }
 
 bool MayReceive(const Who& who, std::string_view topic) {
+  if (who.role == Role::kService) return topic.starts_with(kFiguresTopic);
   return who.role == Role::kAdmin && topic.starts_with("$SYS/");
 }
 

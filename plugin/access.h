@@ -44,7 +44,8 @@ struct Subscription {
 };
 Result<Subscription> MaySubscribe(const Who& who, std::string_view filter);
 
-// May the broker itself deliver this to the device? Everything of ours goes to a client id directly
+// May the broker itself deliver this to the device, once its password is verified? To admins all of
+// $SYS, to services Parley's figures. Everything of ours goes to a client id directly
 // and never asks: so no will, retained message or raw publish reaches anybody on any topic.
 bool MayReceive(const Who& who, std::string_view topic);
 

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "chat/figures.h"
+
 namespace parley {
 namespace {
 
@@ -19,6 +21,7 @@ Result<std::unique_ptr<Host>> Host::Start(const Options& options) {
 Host::Host(const Options& options)
     : options_(options),
       release_([this] { wake_.Signal(); }),
+      disk_(options.data_dir),
       sessions_(options.session_expiry_s),
       started_ms_(env_->NowMs()) {}
 
@@ -40,6 +43,7 @@ Status Host::Open() {
   engine_ = std::make_unique<EngineThread>(options_.engine, env_, accounts_.get(), roster_.get(),
                                            &topic_members_, &release_);
   if (Status status = OpenLog(); !status.ok()) return status;
+  disk_.Measure();
   if (Status status = engine_->Start(log_.get()); !status.ok()) return status;
   OpenControl();
   return {};
@@ -102,26 +106,29 @@ void Host::ToBroker(std::function<void()> job) {
   wake_.Signal();
 }
 
-std::vector<std::pair<std::string_view, uint64_t>> Host::Figures() const {
-  LogFigures log = log_->figures();
+Host::FigureList Host::Figures() const {
   const EngineFigures& engine = engine_->figures();
-  return {
-      {"messages/accepted", figures_.publishes},
-      {"messages/refused", figures_.refused_publish},
-      {"messages/delivered", figures_.deliveries},
-      {"typing/dropped", figures_.typing_dropped},
-      {"subscriptions/refused", figures_.refused_subscribe},
-      {"logins/accepted", figures_.logins},
-      {"logins/refused", figures_.refused_login},
-      {"sessions", figures_.sessions},
+  const EngineFigures::Told told = engine_->told();
+  FigureList list = {
+      {"messages/accepted", figures_.publishes.load()},
+      {"messages/refused", figures_.refused_publish.load()},
+      {"messages/delivered", figures_.deliveries.load()},
+      {"refused", RefusedByCode(told.counts)},
+      {"typing/dropped", figures_.typing_dropped.load()},
+      {"subscriptions/refused", figures_.refused_subscribe.load()},
+      {"logins/accepted", figures_.logins.load()},
+      {"logins/refused", figures_.refused_login.load()},
+      {"sessions", figures_.sessions.load()},
+      {"users/online", told.online},
       {"accounts", directory_->user_count()},
-      {"wakes", figures_.wakes},
+      {"callbacks/seconds", HistogramJson(figures_.callbacks.counts())},
+      {"wakes", figures_.wakes.load()},
       {"engine/commands", engine.commands.load()},
       {"engine/turns", engine.turns.load()},
       {"engine/queued", engine.queued.load()},
       {"engine/refused_busy", engine.refused_busy.load()},
-      {"engine/users", engine.users.load()},
-      {"engine/cached_bytes", engine.cached_bytes.load()},
+      {"engine/users", told.users},
+      {"engine/cached_bytes", told.cached_bytes},
       {"engine/effects_waiting", release_.size()},
       {"push/jobs", engine.push_jobs.load()},
       {"push/handed", engine.push_handed.load()},
@@ -129,15 +136,62 @@ std::vector<std::pair<std::string_view, uint64_t>> Host::Figures() const {
       {"push/failed", engine.push_failed.load()},
       {"push/dead_letters", engine.push_dead.load()},
       {"push/refused", engine.push_refused.load()},
+      {"cache/hits", told.counts.cache_hits},
+      {"cache/misses", told.counts.cache_misses},
+      {"presence/changes", told.counts.presence_changes},
+      {"presence/publishes", told.counts.presence_publishes},
+      {"version", PARLEY_VERSION},
+      {"started", started_ms_ / 1000},
+  };
+  AddLogFigures(&list);
+  AddDiskFigures(&list);
+  return list;
+}
+
+void Host::AddLogFigures(FigureList* list) const {
+  const LogFigures log = log_->figures();
+  const FigureList figures = {
+      {"messages/stored", log.messages},
       {"journal/commits", log.commits},
       {"journal/transactions", log.transactions},
       {"journal/bytes", log.journal_bytes},
       {"journal/errors", log.journal_errors},
+      {"journal/backlog_bytes", log_->backlog_bytes()},
+      {"journal/commit_seconds", HistogramJson(log.commit)},
+      {"stores/unapplied", log.unapplied},
+      {"stores/queued_bytes", log.queued_bytes},
+      {"stores/oldest_ms", log.oldest_ms},
+      {"stores/write_seconds", HistogramJson(log.apply)},
       {"stores/retries", log.store_retries},
       {"stores/down", log.stores_down},
-      {"stores/unapplied", log.unapplied},
       {"stores/dead_letters", log.dead_letters},
+      {"stores/dead_letter_bytes", log.dead_letter_bytes},
   };
+  list->insert(list->end(), figures.begin(), figures.end());
+}
+
+void Host::AddDiskFigures(FigureList* list) const {
+  const DiskFigures::Sizes disk = disk_.sizes();
+  list->emplace_back("stores/bytes", disk.stores);
+  list->emplace_back("directory/bytes", disk.directory_bytes);
+  list->emplace_back("disk/free_bytes", disk.free_bytes);
+  list->emplace_back("disk/size_bytes", disk.size_bytes);
+}
+
+// On the broker's thread and by the engine, together.
+nlohmann::json Host::RefusedByCode(const EngineCounts& engine) const {
+  nlohmann::json refused = nlohmann::json::object();
+  for (auto i = static_cast<size_t>(Code::kBadRequest);
+       i <= static_cast<size_t>(Code::kUnavailable); ++i) {
+    refused[std::string(CodeName(static_cast<Code>(i)))] =
+        figures_.refused[i].load() + engine.refused[i];
+  }
+  return refused;
+}
+
+// Not on the broker's thread: a disk may hang.
+void Host::MeasureDisk() {
+  directory_thread_->Post([this] { disk_.Measure(); });
 }
 
 }  // namespace parley

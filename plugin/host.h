@@ -10,6 +10,7 @@
 #ifndef PARLEY_PLUGIN_HOST_H_
 #define PARLEY_PLUGIN_HOST_H_
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -27,6 +28,7 @@
 #include "plugin/access.h"
 #include "plugin/directory_accounts.h"
 #include "plugin/directory_thread.h"
+#include "plugin/disk_figures.h"
 #include "plugin/login.h"
 #include "plugin/mosquitto_api.h"
 #include "plugin/options.h"
@@ -34,6 +36,7 @@
 #include "plugin/wake.h"
 #include "storage/credentials.h"
 #include "storage/directory.h"
+#include "storage/histogram.h"
 #include "storage/log.h"
 #include "storage/roster.h"
 
@@ -49,8 +52,10 @@ struct InboundFigures {
   Count logins{0};
   Count deliveries{0};  // publishes to devices
   Count typing_dropped{0};
-  Count wakes{0};     // ticks that had something to deliver
-  Count sessions{0};  // now
+  Count wakes{0};                       // ticks that had something to deliver
+  Count sessions{0};                    // now
+  std::array<Count, kCodes> refused{};  // errors told, by code
+  Histogram callbacks;                  // how long each took
 };
 
 // What a service may have issued to somebody who has proved who they are.
@@ -71,6 +76,9 @@ class Host {
   void OnDisconnect(mosquitto* client);
   void OnTick(mosquitto_evt_tick* event);
   void OnReload();
+
+  // Where it is recorded how long each of these took.
+  Histogram* callbacks() { return &figures_.callbacks; }
 
  private:
   // Where an MQTT 5 client wants its answer; both empty: on its answer topic.
@@ -135,13 +143,18 @@ class Host {
   void PublishText(const Session& session, const std::string& topic, std::string_view payload,
                    int qos, const std::string& correlation = {});
   void EverySecond(int64_t now_s);
-  void PublishFigures();
+  void PublishFigures(int64_t now_s);
   void PublishFigure(std::string_view name, const std::string& value);
 
   // Jobs that other threads hand to the broker's thread, run in the next tick.
   void ToBroker(std::function<void()> job);
-  // All counts, by their names under $SYS/broker/parley/.
-  std::vector<std::pair<std::string_view, uint64_t>> Figures() const;
+  // All of chat/figures.h, but `wake` and `updated`. Any thread.
+  using FigureList = std::vector<std::pair<std::string_view, nlohmann::json>>;
+  FigureList Figures() const;
+  void AddLogFigures(FigureList* list) const;
+  void AddDiskFigures(FigureList* list) const;
+  nlohmann::json RefusedByCode(const EngineCounts& engine) const;
+  void MeasureDisk();
 
   const Options options_;
   Env* const env_ = Env::Posix();
@@ -151,6 +164,7 @@ class Host {
   Wake wake_;
   Release release_;
   std::unique_ptr<DirectoryAccounts> accounts_;
+  DiskFigures disk_;
   std::unique_ptr<DirectoryThread> directory_thread_;
   std::unique_ptr<Control> control_;
   std::unique_ptr<Roster> roster_;  // outlives the log, which writes it
@@ -169,6 +183,7 @@ class Host {
   std::vector<Effect> taken_;
   int64_t second_ = 0;
   int64_t figures_s_ = 0;
+  int64_t disk_s_ = 0;
   int64_t started_ms_ = 0;
   std::string wake_method_;
   InboundFigures figures_;

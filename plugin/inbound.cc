@@ -204,7 +204,7 @@ int Host::OnAclCheck(mosquitto_evt_acl_check* event) {
   if (session == nullptr || sessions_.TakenOver(*session)) return Will(session, *event);
   switch (event->access) {
     case MOSQ_ACL_READ:
-      if (MayReceive(session->who, event->topic)) return MOSQ_ERR_SUCCESS;
+      if (!session->held && MayReceive(session->who, event->topic)) return MOSQ_ERR_SUCCESS;
       Dropped(*session, mosquitto_client_protocol_version(event->client) == kProtocolMqtt5);
       return MOSQ_ERR_ACL_DENIED;
     case MOSQ_ACL_WRITE:

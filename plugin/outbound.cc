@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "chat/figures.h"
 #include "plugin/host.h"
 
 namespace parley {
@@ -12,6 +13,8 @@ namespace {
 // For a session whose password is being verified.
 constexpr size_t kHeldEffectsMax = 1000;
 constexpr size_t kHeldEffectBytesMax = 4 << 20;
+
+constexpr int64_t kDiskEveryS = 10;
 
 constexpr int kAnswerQos = 1;  // where the device subscribed to no answers itself
 
@@ -200,6 +203,7 @@ void Host::PublishTo(const Session& session, const std::string& topic, void* pay
 
 void Host::RefuseTopic(const Session& session, std::string_view topic, const Status& status,
                        const AnswerTo& to) {
+  ++figures_.refused[static_cast<size_t>(status.code())];
   std::string head;
   if (topic.size() <= kTopicBytesMax) {
     head = "\"topic\":";
@@ -246,9 +250,13 @@ void Host::EverySecond(int64_t now_s) {
       ended.push_back(session.who.device.str());
   });
   for (const std::string& client : ended) mosquitto_kick_client_by_clientid(client.c_str(), false);
+  if (now_s - disk_s_ >= kDiskEveryS) {
+    disk_s_ = now_s;
+    MeasureDisk();
+  }
   if (options_.sys_interval_s > 0 && now_s - figures_s_ >= options_.sys_interval_s) {
     figures_s_ = now_s;
-    PublishFigures();
+    PublishFigures(now_s);
   }
 }
 
@@ -256,16 +264,19 @@ void Host::PublishFigure(std::string_view name, const std::string& value) {
   char* payload = NewPayload(value.size());
   if (payload == nullptr) return;
   std::memcpy(payload, value.data(), value.size());
-  std::string topic = "$SYS/broker/parley/" + std::string(name);
+  std::string topic = std::string(kFiguresTopic) + std::string(name);
   if (mosquitto_broker_publish(nullptr, topic.c_str(), static_cast<int>(value.size()), payload, 0,
                                true, nullptr) != MOSQ_ERR_SUCCESS) {
     mosquitto_free(payload);
   }
 }
 
-void Host::PublishFigures() {
-  for (const auto& [name, value] : Figures()) PublishFigure(name, std::to_string(value));
+void Host::PublishFigures(int64_t now_s) {
+  for (const auto& [name, value] : Figures()) {
+    PublishFigure(name, value.is_string() ? value.get<std::string>() : value.dump());
+  }
   PublishFigure("wake", wake_method_);
+  PublishFigure("updated", std::to_string(now_s));  // last: all others are this old
 }
 
 }  // namespace parley

@@ -19,11 +19,14 @@ struct Plugin {
   std::unique_ptr<Host> host;
 };
 
-// Runs `f` on the host. What would be thrown is logged, and answered with `failure`.
+// Runs `f` on the host, and records how long it took. What would be thrown is logged, and answered
+// with `failure`.
 template <class F>
 int Guard(void* data, int failure, F f) {
   try {
-    return f(*static_cast<Plugin*>(data)->host);
+    Host& host = *static_cast<Plugin*>(data)->host;
+    parley::Timed timed(host.callbacks());
+    return f(host);
   } catch (const std::exception& error) {
     mosquitto_log_printf(MOSQ_LOG_ERR, "parley: %s", error.what());
     return failure;

@@ -37,6 +37,7 @@ class DeadLetters {
 
   Lsn last() const { return last_; }             // Lsn(0) where it is empty
   uint64_t letters() const { return letters_; }  // transactions with records
+  uint64_t bytes() const { return end_; }        // of the file
 
  private:
   DeadLetters(Env* env, std::string dir, std::string path)

@@ -49,6 +49,13 @@ size_t BytesOf(const Transaction& transaction) {
   return bytes;
 }
 
+bool CarriesMessage(const Transaction& transaction) {
+  return std::any_of(transaction.records.begin(), transaction.records.end(), [](const Record& r) {
+    return std::holds_alternative<MessageRecord>(r) ||
+           std::holds_alternative<GroupMessageRecord>(r);
+  });
+}
+
 std::string JournalDir(const std::string& data_dir) { return data_dir + "/journal"; }
 std::string DeadLetterDir(const std::string& data_dir) { return data_dir + "/deadletter"; }
 
@@ -302,6 +309,7 @@ class LogImpl final : public Log, public StoreWriter::Host {
   std::optional<Group> TakeGroup();
   void SyncWhatIsDue();
   bool SyncIsDue() const;
+  Status Write(const std::vector<Transaction>& group, bool sync);
   void CommitGroup(const Group& group);
   Status RetryUntilCommitted(Status status);
   void Fail(const Group& group, const Status& why);
@@ -330,6 +338,8 @@ class LogImpl final : public Log, public StoreWriter::Host {
   std::atomic<uint64_t> committed_{0};  // the last one's number
   std::atomic<uint64_t> commits_{0};
   std::atomic<uint64_t> transactions_{0};
+  std::atomic<uint64_t> messages_{0};
+  Histogram commit_times_;  // the committer's
   std::atomic<uint64_t> journal_errors_{0};
 
   // The committer's.
@@ -486,6 +496,8 @@ LogFigures LogImpl::figures() const {
   LogFigures figures;
   figures.commits = commits_;
   figures.transactions = transactions_;
+  figures.messages = messages_;
+  figures.commit = commit_times_.counts();
   figures.journal_bytes = journal_->bytes();
   figures.journal_errors = journal_errors_;
   const uint64_t committed = committed_;
@@ -493,6 +505,10 @@ LogFigures LogImpl::figures() const {
   for (const auto& writer : writers_) {
     figures.store_retries += writer->retries();
     figures.dead_letters += writer->letters();
+    figures.dead_letter_bytes += writer->letter_bytes();
+    figures.queued_bytes += writer->queued_bytes();
+    figures.oldest_ms = std::max<int64_t>(figures.oldest_ms, writer->oldest().count());
+    figures.apply += writer->apply_times();
     figures.stores_down += writer->down();
     applied = std::min(applied, writer->applied().value());
   }
@@ -542,9 +558,14 @@ std::optional<LogImpl::Group> LogImpl::TakeGroup() {
   return group;
 }
 
+Status LogImpl::Write(const std::vector<Transaction>& group, bool sync) {
+  Timed timed(&commit_times_);
+  return journal_->Commit(group, sync);
+}
+
 void LogImpl::CommitGroup(const Group& group) {
   const bool sync = options_.durability == Durability::kCommit;
-  Status status = journal_->Commit(*group, sync);
+  Status status = Write(*group, sync);
   if (!status.ok()) status = RetryUntilCommitted(std::move(status));
   if (!status.ok()) {
     if (!journal_->uncertain()) Fail(group, status);
@@ -552,6 +573,7 @@ void LogImpl::CommitGroup(const Group& group) {
   }
   commits_ += sync;
   transactions_ += group->size();
+  messages_ += static_cast<uint64_t>(std::count_if(group->begin(), group->end(), CarriesMessage));
   {
     std::lock_guard lock(mutex_);
     committed_ = group->back().lsn.value();

@@ -38,6 +38,7 @@
 #include <vector>
 
 #include "storage/env.h"
+#include "storage/histogram.h"
 #include "storage/message_store.h"
 #include "storage/record.h"
 #include "storage/status.h"
@@ -74,12 +75,18 @@ struct LogOptions {
 struct LogFigures {
   uint64_t commits = 0;        // fdatasyncs of batches
   uint64_t transactions = 0;   // committed
+  uint64_t messages = 0;       // … those that carry a message
   uint64_t journal_bytes = 0;  // held in segments now
   uint64_t journal_errors = 0;
   uint64_t store_retries = 0;
   uint64_t dead_letters = 0;  // transactions waiting in dead-letter logs
+  uint64_t dead_letter_bytes = 0;
   uint64_t stores_down = 0;
-  uint64_t unapplied = 0;  // committed, not yet applied by every store
+  uint64_t unapplied = 0;     // committed, not yet applied by every store
+  uint64_t queued_bytes = 0;  // … their bytes, once for each store
+  int64_t oldest_ms = 0;      // how long the oldest of them has waited; 0: there is none
+  HistogramCounts commit;     // what a write to the journal took, with its fdatasync
+  HistogramCounts apply;      // what a batch took to be written to a store
 };
 
 class Log {

@@ -6,6 +6,7 @@
 #ifndef PARLEY_STORAGE_STATUS_H_
 #define PARLEY_STORAGE_STATUS_H_
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -26,6 +27,7 @@ enum class Code {
   kCorruption,   // a checksum or an invariant of stored data failed; the message names the file
   kIoError,      // the operating system refused; the message names the file and the call
 };
+inline constexpr size_t kCodes = static_cast<size_t>(Code::kIoError) + 1;
 
 // The code as clients and logs spell it: "not_found".
 std::string_view CodeName(Code code);

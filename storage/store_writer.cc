@@ -54,6 +54,7 @@ void StoreWriter::Push(Work work, Lsn through) {
   changed_.notify_all();  // who waits for these makes them urgent
   if (work.mine.empty()) return;
   queue_bytes_ += work.bytes;
+  work.pushed_at = Clock::now();
   queue_.push_back(std::move(work));
   if (queue_bytes_ > kGatherBytesMax && !down_) urgent_ = true;
   if (asleep_ || urgent_ || (down_ && queue_bytes_ > options_.queue_bytes_max / 2)) {
@@ -144,6 +145,23 @@ uint64_t StoreWriter::letters() const {
   return letters_;
 }
 
+uint64_t StoreWriter::letter_bytes() const {
+  std::lock_guard lock(mutex_);
+  return letter_bytes_;
+}
+
+size_t StoreWriter::queued_bytes() const {
+  std::lock_guard lock(mutex_);
+  return queue_bytes_;
+}
+
+std::chrono::milliseconds StoreWriter::oldest() const {
+  std::lock_guard lock(mutex_);
+  if (down_ || (in_hand_ == Lsn() && queue_.empty())) return std::chrono::milliseconds(0);
+  auto since = in_hand_ != Lsn() ? in_hand_since_ : queue_.front().pushed_at;
+  return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - since);
+}
+
 // ---- The writer's thread: up
 
 void StoreWriter::Run() {
@@ -175,7 +193,10 @@ void StoreWriter::TakeTurn() {
   Lsn sync;
   {
     std::lock_guard lock(mutex_);
-    if (!down_ && !queue_.empty()) in_hand_ = queue_.front().mine.front()->lsn;
+    if (!down_ && !queue_.empty()) {
+      in_hand_ = queue_.front().mine.front()->lsn;
+      in_hand_since_ = queue_.front().pushed_at;
+    }
     works.assign(std::move_iterator(queue_.begin()), std::move_iterator(queue_.end()));
     queue_.clear();
     if (sync_asked_ > safe_) sync = sync_asked_;
@@ -208,7 +229,10 @@ bool StoreWriter::ApplyChunk(std::span<const Work> works) {
     transactions.insert(transactions.end(), work.mine.begin(), work.mine.end());
     bytes += work.bytes;
   }
-  Status status = WithRetries([&] { return Apply(transactions); });
+  Status status = WithRetries([&] {
+    Timed timed(&apply_times_);
+    return Apply(transactions);
+  });
   if (!status.ok()) {
     GoDown(status);
     return false;
@@ -357,6 +381,7 @@ void StoreWriter::TakeDownTurn() {
       probes_done_ = probes_asked_;
     }
     letters_ = dead_letters_.letters();
+    letter_bytes_ = dead_letters_.bytes();
     probe_result_ = status;
     changed_.notify_all();
   }
@@ -383,6 +408,7 @@ Status StoreWriter::CopyToDeadLetters(Lsn through) {
     std::lock_guard lock(mutex_);
     safe_ = copied_;
     letters_ = dead_letters_.letters();
+    letter_bytes_ = dead_letters_.bytes();
   }
   host_->SafeGrew();
   return status;

@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "storage/dead_letter.h"
+#include "storage/histogram.h"
 #include "storage/journal.h"
 #include "storage/message_store.h"
 #include "storage/record.h"
@@ -68,6 +69,7 @@ class StoreWriter {
     std::shared_ptr<const std::vector<Transaction>> batch;
     std::vector<const Transaction*> mine;
     size_t bytes = 0;
+    std::chrono::steady_clock::time_point pushed_at = {};  // set by Push
   };
 
   // Starts the thread. The store, which lives longer, has applied and synced everything through
@@ -97,6 +99,11 @@ class StoreWriter {
   Lsn applied() const;  // all of the store's through this is in it
   uint64_t retries() const;
   uint64_t letters() const;
+  uint64_t letter_bytes() const;
+  size_t queued_bytes() const;
+  // How long what waits longest has; 0 where nothing does or the store is down.
+  std::chrono::milliseconds oldest() const;
+  HistogramCounts apply_times() const { return apply_times_.counts(); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -136,13 +143,15 @@ class StoreWriter {
   Lsn copied_;            // while down: dead letters hold what the store lacks through this
   int64_t probe_ms_ = 0;
   Clock::time_point next_probe_;
+  Histogram apply_times_;
 
   mutable std::mutex mutex_;
   std::condition_variable work_;     // the writer waits
   std::condition_variable changed_;  // others wait for the writer
   std::deque<Work> queue_;
-  size_t queue_bytes_ = 0;  // with what is in hand
-  Lsn in_hand_;             // the first transaction being applied; 0: none
+  size_t queue_bytes_ = 0;           // with what is in hand
+  Lsn in_hand_;                      // the first transaction being applied; 0: none
+  Clock::time_point in_hand_since_;  // when it was pushed
   Lsn pushed_;
   Lsn applied_;  // the last one of its own that was applied
   Lsn safe_;
@@ -156,6 +165,7 @@ class StoreWriter {
   Status probe_result_;
   uint64_t retries_ = 0;
   uint64_t letters_ = 0;
+  uint64_t letter_bytes_ = 0;
 
   std::thread thread_;
 };

@@ -86,7 +86,7 @@ TEST_CASE("who may subscribe to what") {
     CAPTURE(filter);
     CHECK(MaySubscribe(kAdmin, filter).has_value());
     CHECK_FALSE(MaySubscribe(kAlice, filter));
-    CHECK_FALSE(MaySubscribe(kGateway, filter));
+    CHECK(MaySubscribe(kGateway, filter).has_value() == filter.starts_with("$SYS/broker/parley/"));
   }
 }
 
@@ -185,6 +185,8 @@ TEST_CASE("the broker itself delivers nothing but figures to admins") {
   }
   CHECK(MayReceive(kAdmin, "$SYS/broker/uptime"));
   CHECK_FALSE(MayReceive(kAdmin, "chat/root"));
+  CHECK(MayReceive(kGateway, "$SYS/broker/parley/sessions"));
+  CHECK_FALSE(MayReceive(kGateway, "$SYS/broker/uptime"));
 }
 
 TEST_CASE("a client id with a colon belongs to its user") {
