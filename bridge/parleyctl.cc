@@ -6,6 +6,8 @@
 // result, or {"error":…,"code":…}, is one line of JSON on standard output.
 //
 // Each command is one function here: its options, and what it does when it is chosen.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
@@ -16,10 +18,12 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 
 #include "bridge/control_channel.h"
 #include "bridge/progress.h"
 #include "bridge/secret_input.h"
+#include "bridge/status_watch.h"
 #include "bridge/units.h"
 #include "bridge/user_import.h"
 #include "chat/control.h"
@@ -547,6 +551,71 @@ ExitCode ShowStatus(Tool* tool) {
   return kDone;
 }
 
+// On a terminal one table, drawn again and again in its place; else a line each time.
+void ShowWatched(const std::vector<WatchedFigure>& watched, bool again) {
+  if (!isatty(STDOUT_FILENO)) {
+    std::string line;
+    for (const auto& [name, value] : watched)
+      line += (line.empty() ? "" : "  ") + name + "=" + value;
+    std::puts(line.c_str());
+    return;
+  }
+  if (again) std::printf("\033[%zuA", watched.size());
+  for (const auto& [name, value] : watched) {
+    std::printf("%-24s %s\033[K\n", name.c_str(), value.c_str());
+  }
+}
+
+// Until it is interrupted, or the broker goes.
+ExitCode WatchStatus(Tool* tool, int64_t every_s) {
+  using Clock = std::chrono::steady_clock;
+  json before;
+  Clock::time_point looked;
+  for (bool again = false;; std::this_thread::sleep_for(std::chrono::seconds(every_s))) {
+    Result<json> now = tool->Run({{"command", "status"}});
+    if (!now) return tool->Fail(now.error());
+    if (!tool->channel->broker_runs()) {
+      return tool->Fail(
+          Status(Code::kUnavailable, "the broker is down: there is nothing to watch"));
+    }
+    Clock::time_point at = Clock::now();
+    double seconds = std::chrono::duration<double>(at - looked).count();
+    if (tool->as_json && !before.is_null()) {
+      json line = WatchedJson(before, *now, seconds);
+      line["seconds"] = seconds;
+      Tool::Print(line);
+    } else if (!before.is_null()) {
+      ShowWatched(Watched(before, *now, seconds), std::exchange(again, true));
+    }
+    if (std::fflush(stdout) != 0) return kFailed;
+    before = std::move(*now);
+    looked = at;
+  }
+}
+
+void AddStatus(CLI::App* app, Tool* tool) {
+  // Nothing: once. Empty: every second.
+  auto every = std::make_shared<std::string>();
+  auto* command =
+      app->add_subcommand("status", "Figures of the directory, and of the broker where it runs");
+  auto* watch = command
+                    ->add_option("--watch", *every,
+                                 "Show the broker's rates a second and what waits, every SECONDS "
+                                 "(1 unless given) until interrupted")
+                    ->type_name("[SECONDS]")
+                    ->expected(0, 1);
+  command->callback([=] {
+    tool->chosen = [=] {
+      if (watch->count() == 0) return ShowStatus(tool);
+      if (every->empty() || *every == "true") return WatchStatus(tool, 1);
+      if (auto seconds = ParseDuration(*every)) return WatchStatus(tool, *seconds);
+      std::fprintf(stderr, "parleyctl: --watch takes a time such as 5 or 1m, not '%s'\n",
+                   every->c_str());
+      return kUsage;
+    };
+  });
+}
+
 int Main(int argc, char** argv) {
   Tool tool;
   CLI::App app(
@@ -573,8 +642,7 @@ int Main(int argc, char** argv) {
   AddToken(&app, &tool);
   AddKey(&app, &tool);
   AddDeadletter(&app, &tool);
-  AddCommand(&app, &tool, "status", "Figures of the directory, and of the broker where it runs",
-             [&tool] { return ShowStatus(&tool); });
+  AddStatus(&app, &tool);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,6 +1,7 @@
 // The figures under $SYS/broker/parley/: which there are, that they count, and who may read them.
 #include "chat/figures.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
@@ -121,6 +122,25 @@ TEST_CASE("a service account with a wrong password sees no figure before it is r
   CHECK(wrong.Subscribe(kAll, 0) == 0);  // as if it were
   CHECK(wrong.AwaitClosed());
   CHECK(wrong.Arrived(kAll).empty());
+}
+
+TEST_CASE(
+    "parleyctl shows rates for as long as one watches, a line each where there is no terminal") {
+  if (!Server().running()) Server().Start();
+  const auto watch = [](const std::string& json) {
+    return RunCommand({"/usr/bin/timeout", "5", PARLEY_E2E_CTL, "--data",
+                       Server().data_dir().string(), json, "status", "--watch", "1"});
+  };
+  const CommandResult text = watch("--wait=10");
+  CAPTURE(text.out, text.err);
+  CHECK(text.exit_code == 124);  // until it is ended
+  CHECK(text.out.starts_with("messages/accepted="));
+  CHECK(std::count(text.out.begin(), text.out.end(), '\n') >= 2);
+  const CommandResult json = watch("--json");
+  const Json line = Json::parse(json.out.substr(0, json.out.find('\n')));
+  CHECK(line["seconds"] >= 1);
+  CHECK(line["messages/stored"].is_number());
+  CHECK(line["callbacks/seconds"]["per_second"] > 0);
 }
 
 }  // namespace
