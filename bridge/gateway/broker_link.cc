@@ -40,6 +40,7 @@ class Link final : public BrokerLink, public std::enable_shared_from_this<Link> 
                  const std::string& behind_topic, const std::string& behind_payload,
                  Answered answered) override;
   bool connected() const override { return connected_; }
+  uint64_t connections() const override { return connections_; }
   size_t in_flight() const override { return pending_.size() - waiting_; }
   size_t waiting() const override { return waiting_; }
   void Stop() override;
@@ -67,6 +68,7 @@ class Link final : public BrokerLink, public std::enable_shared_from_this<Link> 
   boost::asio::steady_timer sweep_;
   std::unique_ptr<AsyncMqttClient> client_;
   bool connected_ = false;
+  uint64_t connections_ = 0;
   uint64_t last_number_ = 0;
   std::unordered_map<uint64_t, Pending> pending_;
   size_t waiting_ = 0;  // of them
@@ -85,7 +87,10 @@ void Link::Begin(const MqttOptions& mqtt) {
   AsyncMqttClient::Events events;
   events.connected = [on_io] {
     std::cerr << "parley-gateway: connected to the broker" << std::endl;
-    on_io([](Link& link) { link.connected_ = true; });
+    on_io([](Link& link) {
+      link.connected_ = true;
+      ++link.connections_;
+    });
   };
   events.lost = [on_io](const Status& why) {
     std::cerr << "parley-gateway: " << why.message() << std::endl;

@@ -49,6 +49,8 @@ class BrokerLink {
                          Answered answered) = 0;
 
   virtual bool connected() const = 0;
+  // How often it has been connected.
+  virtual uint64_t connections() const = 0;
   virtual size_t in_flight() const = 0;
   virtual size_t waiting() const = 0;
 

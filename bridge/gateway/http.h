@@ -51,8 +51,24 @@ class Exchange {
   // `gone` is called at most once, if the client goes before it is answered: nobody waits any more.
   virtual void OnGone(std::function<void()> gone) = 0;
 
+  // The pattern of the router's row that has the request ("/v1/groups/{group}"), which lives as
+  // long as the router; empty where there is none.
+  std::string_view route() const { return route_; }
+  void set_route(std::string_view route) { route_ = route; }
+  // `answered` is called once, when there is an answer, with its status.
+  using Answered = std::function<void(const Exchange&, int status)>;
+  void OnAnswered(Answered answered) { answered_ = std::move(answered); }
+
+ protected:
+  // For Answer.
+  void NoteAnswer(int status) {
+    if (auto answered = std::exchange(answered_, {})) answered(*this, status);
+  }
+
  private:
   const HttpRequest request_;
+  std::string_view route_;
+  Answered answered_;
 };
 
 using ExchangePtr = std::shared_ptr<Exchange>;

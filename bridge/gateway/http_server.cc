@@ -84,6 +84,7 @@ class ConnectionExchange final : public Exchange {
   ConnectionExchange(std::shared_ptr<Connection> connection, HttpRequest request)
       : Exchange(std::move(request)), connection_(std::move(connection)) {}
   void Answer(HttpResponse response) override {
+    NoteAnswer(response.status);
     if (auto connection = std::exchange(connection_, {})) connection->Answer(std::move(response));
   }
   void OnGone(std::function<void()> gone) override {

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -16,6 +17,7 @@
 
 #include "bridge/gateway/api.h"
 #include "bridge/gateway/http_server.h"
+#include "bridge/gateway/metrics_service.h"
 #include "bridge/gateway/problem.h"
 #include "bridge/gateway/router.h"
 #include "bridge/gateway/static_files.h"
@@ -40,6 +42,7 @@ struct Options {
   bool behind_proxy = false;
   HttpLimits http;
   LinkLimits link;
+  MetricsOptions metrics;
 };
 
 int Fail(int code, const std::string& why) {
@@ -71,6 +74,14 @@ void AddHttpOptions(CLI::App* app, Options* options) {
   app->add_option("--body-max", options->http.body_bytes_max, "Bytes of a request's body")
       ->capture_default_str()
       ->check(CLI::Range(size_t{1024}, kBodyBytesMost));
+}
+
+void AddMetricsOptions(CLI::App* app, Options* options) {
+  app->add_option("--metrics-port", options->metrics.port,
+                  "Serve /metrics to Prometheus on this port; 0: a free one. Not served otherwise");
+  app->add_option("--metrics-listen", options->metrics.address,
+                  "The address to serve it on: whoever reaches it reads it")
+      ->capture_default_str();
 }
 
 void AddBrokerOptions(CLI::App* app, Options* options) {
@@ -159,7 +170,7 @@ void AddHealth(Router* router, const std::shared_ptr<BrokerLink>& link) {
 // Until SIGTERM or SIGINT: then what is being answered still is, for kStopPatience.
 class Service {
  public:
-  explicit Service(const Options& options) : options_(options) {}
+  explicit Service(const Options& options) : options_(options), metrics_(options.metrics) {}
 
   int Run() {
     if (Status status = Open(); !status.ok()) {
@@ -167,11 +178,13 @@ class Service {
     }
     std::cout << "parley-gateway: ready on http://" << options_.address << ":" << server_->port()
               << std::endl;
+    if (!metrics_.Url().empty()) std::cout << "parley-gateway: " << metrics_.Url() << std::endl;
     signals_.async_wait([this](const auto& error, int) {
       if (!error) Stop();
     });
     while (!Done() && io_.run_one() > 0) {
     }
+    metrics_.Stop();
     if (link_) link_->Stop();
     return 0;
   }
@@ -187,25 +200,42 @@ class Service {
     if (Status status = OpenApi(); !status.ok()) return status;
     AddHealth(&router_, link_);
     AddPage(&router_, page, options_);
-    auto server =
-        HttpServer::Listen(&io_, options_.address, options_.port, options_.http,
-                           [this](const ExchangePtr& exchange) { router_.Handle(exchange); });
+    auto server = HttpServer::Listen(&io_, options_.address, options_.port, options_.http,
+                                     [this](const ExchangePtr& exchange) {
+                                       metrics_.Measure(exchange);
+                                       router_.Handle(exchange);
+                                     });
     if (!server) return server.error();
     server_ = *server;
-    return {};
+    return OpenMetrics();
   }
 
   Status OpenApi() {
     if (options_.token_file.empty()) return {};
     auto token = ReadToken(options_.token_file);
     if (!token) return token.error();
-    MqttOptions mqtt = options_.mqtt;
-    mqtt.password = *token;
-    mqtt.client_id = FreshClientId(mqtt.username);
-    link_ = BrokerLink::Open(&io_, mqtt, options_.link);
+    mqtt_ = options_.mqtt;
+    mqtt_->password = *token;
+    mqtt_->client_id = FreshClientId(mqtt_->username);
+    link_ = BrokerLink::Open(&io_, *mqtt_, options_.link);
     api_.emplace(&io_, link_, options_.behind_proxy);
     api_->AddTo(&router_);
     return {};
+  }
+
+  // The figures come by a connection of their own.
+  Status OpenMetrics() {
+    std::optional<MqttOptions> mqtt = mqtt_;
+    if (mqtt) mqtt->client_id = FreshClientId(mqtt->username);
+    return metrics_.Open(&io_, mqtt, [this] {
+      GatewayState state{.connections = server_->connections()};
+      if (!link_) return state;
+      state.open_polls = api_->polls_waiting();
+      state.in_flight = link_->in_flight();
+      state.connected = link_->connected();
+      state.reconnects = std::max<uint64_t>(link_->connections(), 1) - 1;
+      return state;
+    });
   }
 
   // Polls are answered at once: they would only wait.
@@ -224,9 +254,11 @@ class Service {
   boost::asio::io_context io_{1};
   boost::asio::signal_set signals_{io_, SIGTERM, SIGINT};
   boost::asio::steady_timer patience_{io_};
+  std::optional<MqttOptions> mqtt_;  // none: only the page is served
   std::shared_ptr<BrokerLink> link_;
   std::optional<Api> api_;
   std::shared_ptr<HttpServer> server_;
+  MetricsService metrics_;
   bool stopping_ = false;
   bool late_ = false;
 };
@@ -241,6 +273,7 @@ int main(int argc, char** argv) {
   options.mqtt.username = "gateway";
   parley::gateway::AddHttpOptions(&app, &options);
   parley::gateway::AddBrokerOptions(&app, &options);
+  parley::gateway::AddMetricsOptions(&app, &options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -55,6 +55,7 @@ void Router::Handle(const ExchangePtr& exchange) const {
   PathMembers members;
   for (const Row& row : rows_) {
     if (!Matches(row, parts, &members)) continue;
+    exchange->set_route(row.pattern);
     if (row.method == method) return row.handler(exchange, members);
     allowed += (allowed.empty() ? "" : ", ") + row.method;
   }

@@ -14,7 +14,10 @@ namespace parley::gateway {
 class Asked final : public Exchange {
  public:
   using Exchange::Exchange;
-  void Answer(HttpResponse response) override { response_ = std::move(response); }
+  void Answer(HttpResponse response) override {
+    NoteAnswer(response.status);
+    response_ = std::move(response);
+  }
   void OnGone(std::function<void()> gone) override { gone_ = std::move(gone); }
 
   const HttpResponse& response() const { return response_; }
