@@ -106,6 +106,9 @@ const Api::AskRow Api::kAsks[] = {
     {"PATCH", "/v1/groups/{group}/members/{user}", "groups.set_role"},
     {"DELETE", "/v1/groups/{group}/members/{user}", "groups.remove"},
     {"GET", "/v1/devices", "devices.list"},
+    {"GET", "/v1/push", "push.list"},
+    {"POST", "/v1/push", "push.subscribe", 201},
+    {"DELETE", "/v1/push", "push.unsubscribe"},
     {"GET", "/v1/account", "account.get"},
     {"PATCH", "/v1/account", "account.set"},
 };
