@@ -169,7 +169,7 @@ void Journal::JumpTo(Lsn last) {
   jump_ = true;
 }
 
-Status Journal::Begin() { return StartSegment(); }
+Status Journal::Begin() { return StartSegment(0); }
 
 // ---- Committing
 
@@ -191,9 +191,7 @@ Status Journal::Commit(std::span<const Transaction> transactions, bool sync) {
 // Writes the frames from `at` of unsynced_ on to their place in file_.
 Status Journal::WriteFrom(size_t at, bool sync) {
   const uint64_t claim = options_.unsynced ? kFramesStart : base_;
-  for (size_t next = at; next < unsynced_.size();) {
-    next += SealFrame(&unsynced_, next, nonce_, base_ + next, claim);
-  }
+  Seal(at, unsynced_.size(), nonce_, base_, claim);
   Status status = file_->WriteAt(base_ + at, std::string_view(unsynced_).substr(at));
   if (!status.ok()) {
     writable_ = false;
@@ -209,6 +207,12 @@ Status Journal::WriteFrom(size_t at, bool sync) {
   return Status();
 }
 
+// Seals the frames from `from` to `to` of unsynced_ for the places that they have where its first
+// byte is at `base`.
+void Journal::Seal(size_t from, size_t to, uint64_t nonce, uint64_t base, uint64_t claim) {
+  while (from < to) from += SealFrame(&unsynced_, from, nonce, base + from, claim);
+}
+
 Status Journal::SyncFile() {
   Status status = file_->Sync();
   if (status.ok()) {
@@ -222,7 +226,7 @@ Status Journal::SyncFile() {
 }
 
 // Into a new segment, with all of unsynced_. The frames before `*newest` stand in the old one: they
-// are synced there, or else are written again too.
+// are synced there, or else are carried over.
 Status Journal::MoveOn(size_t* newest, bool sync) {
   if (writable_ && (*newest > 0 || options_.unsynced)) {
     Status synced = file_->Sync();
@@ -237,9 +241,10 @@ Status Journal::MoveOn(size_t* newest, bool sync) {
       log_line_("journal event=sync_failed error=\"" + synced.ToString() + "\"");
     }
   }
-  Status status = StartSegment();
-  if (status.ok()) status = WriteFrom(0, sync || *newest > 0);
-  return status;
+  Status status = StartSegment(*newest);
+  if (!status.ok()) return status;
+  *newest = 0;
+  return WriteFrom(0, sync);
 }
 
 // A commit failed for good. Sees to it that its frame, the one from `newest` on, is gone for
@@ -266,8 +271,7 @@ Status Journal::Sync() {
 }
 
 Status Journal::Retry() {
-  Status status = StartSegment();
-  if (status.ok()) status = WriteFrom(0, true);
+  Status status = StartSegment(unsynced_.size());
   uncertain_ = !status.ok();
   if (status.ok()) last_ = unsynced_last_;
   return status;
@@ -300,8 +304,10 @@ SegmentHeader Journal::NextHeader() {
   return header;
 }
 
-// On success everything behind base_ in the segment before is void.
-Status Journal::StartSegment() {
+// On success everything behind base_ in the segment before is void, and the frames before `carried`
+// of unsynced_ are durable in the new one: they go into it before it has a name, or a process that
+// dies then would lose what was committed without a sync.
+Status Journal::StartSegment(size_t carried) {
   const uint64_t needed = std::max(options_.segment_bytes, kFramesStart + unsynced_.size());
   if (bytes() + needed > options_.bytes_max) {
     return Status(Code::kUnavailable, options_.dir + ": journal_bytes_max is reached");
@@ -311,7 +317,8 @@ Status Journal::StartSegment() {
   writable_ = false;
   const std::string path = Path(spare ? kSpare : kNextInMaking);
   const SegmentHeader header = NextHeader();
-  Status status = MakeSegmentFile(path, header, needed);
+  Seal(0, carried, header.nonce, kFramesStart, kFramesStart);
+  Status status = MakeSegmentFile(path, header, carried, needed);
   if (!status.ok()) {
     (void)env_->Remove(path);  // gives back what it took of a full disk
     (void)env_->Remove(PathOf(header.index));
@@ -320,17 +327,23 @@ Status Journal::StartSegment() {
     std::lock_guard lock(mutex_);
     has_spare_ = false;
   }
-  if (status.ok()) Adopt(header, needed);
+  if (status.ok()) {
+    Adopt(header, carried, needed);
+    NoteHalfFull();
+  }
   return status;
 }
 
-// The header is durable before the file has a segment's name. Leaves it in file_ only on success.
+// All of it is durable before the file has a segment's name. Leaves it in file_ only on success.
 Status Journal::MakeSegmentFile(const std::string& path, const SegmentHeader& header,
-                                uint64_t bytes) {
+                                size_t carried, uint64_t bytes) {
   auto file = env_->OpenWritable(path);
   if (!file) return file.error();
   Status status = (*file)->Allocate(bytes);
   if (status.ok()) status = (*file)->WriteAt(0, EncodeHeader(header));
+  if (status.ok() && carried > 0) {
+    status = (*file)->WriteAt(kFramesStart, std::string_view(unsynced_).substr(0, carried));
+  }
   if (status.ok()) status = (*file)->Sync();
   if (status.ok()) status = env_->Rename(path, PathOf(header.index));
   if (status.ok()) status = env_->SyncDir(options_.dir);
@@ -338,7 +351,7 @@ Status Journal::MakeSegmentFile(const std::string& path, const SegmentHeader& he
   return status;
 }
 
-void Journal::Adopt(const SegmentHeader& header, uint64_t bytes) {
+void Journal::Adopt(const SegmentHeader& header, size_t carried, uint64_t bytes) {
   std::lock_guard lock(mutex_);
   if (!segments_.empty()) {
     Segment& before = segments_.back();
@@ -349,7 +362,8 @@ void Journal::Adopt(const SegmentHeader& header, uint64_t bytes) {
   segments_.push_back(Segment{header, bytes, 0, Lsn(), false});
   nonce_ = header.nonce;
   capacity_ = bytes;
-  base_ = kFramesStart;
+  base_ = kFramesStart + carried;
+  unsynced_.erase(0, carried);
   writable_ = true;
   sync_failed_ = maybe_written_ = jump_ = half_full_ = false;
 }

@@ -118,14 +118,16 @@ class Journal {
 
   bool Fits(uint64_t bytes) const { return writable_ && base_ + bytes <= capacity_; }
   Status WriteFrom(size_t at, bool sync);
+  void Seal(size_t from, size_t to, uint64_t nonce, uint64_t base, uint64_t claim);
   Status SyncFile();
   Status MoveOn(size_t* newest, bool sync);
   Status SettleFailure(size_t newest, Status why);
   Status VoidAt(uint64_t offset);
-  Status StartSegment();
+  Status StartSegment(size_t carried);
   SegmentHeader NextHeader();
-  Status MakeSegmentFile(const std::string& path, const SegmentHeader& header, uint64_t bytes);
-  void Adopt(const SegmentHeader& header, uint64_t bytes);
+  Status MakeSegmentFile(const std::string& path, const SegmentHeader& header, size_t carried,
+                         uint64_t bytes);
+  void Adopt(const SegmentHeader& header, size_t carried, uint64_t bytes);
   void NoteHalfFull();
   bool HasSpare() const;
   Status Recycle(const Segment& segment);

@@ -516,6 +516,26 @@ TEST_CASE("what a process that died had left unsynced is durable once it was rea
   }
 }
 
+TEST_CASE("a process that dies while a failed sync is made good loses nothing committed") {
+  const bool by_commit = GENERATE(false, true);  // one that doesn't fit
+  const uint64_t dies_at = GENERATE(range(2, 16));
+  CAPTURE(by_commit, dies_at);
+  Bench bench(dies_at);
+  REQUIRE(bench.Open().ok());
+  REQUIRE(bench.Commit().ok());
+  for (int i = 0; i < 3; ++i) REQUIRE(bench.Commit(100, false).ok());
+  bench.disk.FailAt(1);  // the sync
+  bench.disk.CutPowerAt(dies_at);
+  const Status made_good = by_commit ? bench.Commit(kSmallSegment) : bench.journal->Sync();
+  CHECK((made_good.ok() || dies_at < 12));  // the last of them are after the end
+  bench.disk.StartProcess();
+  REQUIRE(bench.Open().ok());
+  auto ids = bench.Ids();
+  REQUIRE(ids.has_value());
+  REQUIRE(ids->size() >= 4);
+  CHECK(std::vector<std::string>(ids->begin(), ids->begin() + 4) == Numbered(1, 4));
+}
+
 TEST_CASE("a segment that was begun and given up voids nothing that was committed after it") {
   for (uint64_t at = 1; at <= 8; ++at) {
     for (uint64_t seed = 1; seed <= 40; ++seed) {
