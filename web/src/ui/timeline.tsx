@@ -52,7 +52,7 @@ export function Timeline({ chat, talk, onDraft }: TimelineProps) {
   // What one has written is in sight.
   const newestOwn = pending.at(-1)?.id;
   useEffect(() => {
-    if (newestOwn) scroller.current!.scrollTop = 0;
+    if (newestOwn) scroller.current?.scrollTo({ top: 0 });  // it may be gone: effects run later
   }, [newestOwn]);
 
   const keys = talk.messages.map(keyOf);
