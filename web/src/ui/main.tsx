@@ -264,13 +264,13 @@ function MainMenu({ chat, config, onAct, onSignOut }: MainMenuProps) {
 }
 
 // The browser's choice, until its user makes one here.
+const prefersDark = matchMedia('(prefers-color-scheme: dark)');
 function showTheme(): void {
-  const theme = storage.get<string>('parley.theme');
-  if (theme) document.documentElement.dataset.theme = theme;
+  const theme = storage.get<string>('parley.theme') || (prefersDark.matches ? 'dark' : 'light');
+  document.documentElement.dataset.theme = theme;
 }
 function turnTheme(): void {
-  const dark = getComputedStyle(document.documentElement).getPropertyValue('--is-dark').trim() === '1';
-  storage.set('parley.theme', dark ? 'light' : 'dark');
+  storage.set('parley.theme', document.documentElement.dataset.theme === 'dark' ? 'light' : 'dark');
   showTheme();
 }
 
@@ -287,6 +287,7 @@ function Failed({ why }: { why: string }) {
 }
 
 showTheme();
+prefersDark.addEventListener('change', showTheme);
 const root = document.getElementById('app')!;
 readConfig().then(
   (config) => render(<App config={config} />, root),
