@@ -8,6 +8,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <cerrno>
 #include <optional>
 #include <unordered_set>
 
@@ -276,9 +277,11 @@ void Connection::WatchForEnd() {
 void Connection::OnReadable(ErrorCode error) {
   watching_ = false;
   if (doing_ != Doing::kAnswering) return;
-  char byte = 0;
-  if (!error && ::recv(stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0) {
-    return;  // its next request is waiting already
+  if (!error) {
+    char byte = 0;
+    ssize_t got = ::recv(stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    // Its next request is waiting already, or nothing is.
+    if (got > 0 || (got < 0 && errno == EAGAIN)) return;
   }
   if (auto gone = std::exchange(gone_, {})) gone();
 }
