@@ -8,7 +8,7 @@ command -v systemd-analyze >/dev/null || { echo "no systemd-analyze here"; exit 
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 unit=$dir/parley-gateway.service
-cp bridge/gateway/parley-gateway.service "$unit"
+sed 's|@CMAKE_INSTALL_FULL_BINDIR@|/usr/bin|' bridge/gateway/parley-gateway.service.in >"$unit"
 
 # What systemd doesn't understand it tells, and passes over. (The program isn't installed here.)
 complaints=$(systemd-analyze verify --recursive-errors=no "$unit" 2>&1 | grep -v 'is not executable' || true)
