@@ -31,7 +31,8 @@ export function Timeline({ chat, talk, onDraft }: TimelineProps) {
 
   // The box lays its content out from the bottom up: 0 is the bottom, and what is above is negative.
   const readOn = () => {
-    const box = scroller.current!;
+    const box = scroller.current;
+    if (!box) return;  // effects run later, and it may be gone by then
     setAway(box.scrollTop < -200);
     const above = box.scrollHeight - box.clientHeight + box.scrollTop;
     if (above < nearTopPx && talk.opened && talk.older === 'unread') void chat.loadOlder(talk);
@@ -52,7 +53,7 @@ export function Timeline({ chat, talk, onDraft }: TimelineProps) {
   // What one has written is in sight.
   const newestOwn = pending.at(-1)?.id;
   useEffect(() => {
-    if (newestOwn) scroller.current?.scrollTo({ top: 0 });  // it may be gone: effects run later
+    if (newestOwn) scroller.current?.scrollTo({ top: 0 });
   }, [newestOwn]);
 
   const keys = talk.messages.map(keyOf);
