@@ -132,8 +132,6 @@ AsyncMqttClient::AsyncMqttClient(const MqttOptions& options, Events events)
 
 AsyncMqttClient::~AsyncMqttClient() = default;
 
-const std::string& AsyncMqttClient::client_id() const { return paho_->options.client_id; }
-
 Status AsyncMqttClient::Publish(const std::string& topic, const std::string& payload,
                                 const std::string& answer_to) {
   try {

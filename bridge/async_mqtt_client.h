@@ -48,7 +48,6 @@ class AsyncMqttClient {
   // kUnsentMax wait.
   Status Publish(const std::string& topic, const std::string& payload,
                  const std::string& answer_to);
-  const std::string& client_id() const;
 
  private:
   struct Paho;

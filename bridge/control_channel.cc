@@ -25,18 +25,9 @@ constexpr int64_t kTokenTtlS = 60;
 // A batch of a thousand passwords takes seconds; a replay of dead letters may take long.
 constexpr std::chrono::seconds kAnswerTimeout{300};
 
-Code CodeFromName(const std::string& name) {
-  for (Code code :
-       {Code::kBadRequest, Code::kTooLarge, Code::kDenied, Code::kNotFound, Code::kConflict,
-        Code::kQuota, Code::kBusy, Code::kUnavailable, Code::kCorruption, Code::kIoError}) {
-    if (CodeName(code) == name) return code;
-  }
-  return Code::kIoError;
-}
-
 Result<json> DataOf(const json& response) {
   if (auto data = response.find("data"); data != response.end()) return *data;
-  return Error(CodeFromName(response.value("code", "")),
+  return Error(CodeNamed(response.value("code", "")).value_or(Code::kIoError),
                response.value("error", "an answer without data and error"));
 }
 
@@ -52,11 +43,7 @@ ControlHooks HooksFor(const std::string& data_dir, Env* env) {
   ControlHooks hooks;
   hooks.deadletters = [=](size_t) { return CountDeadLetters(data_dir, env); };
   hooks.replay_deadletters = [=] { return ReplayDeadLetters(data_dir, env); };
-  hooks.push_deadletters = [=](size_t limit) -> Result<std::vector<PushDeadLetter>> {
-    if (!env->Exists(data_dir + "/roster.db")) return std::vector<PushDeadLetter>();
-    auto roster = Roster::Open(data_dir, env);
-    return roster ? (*roster)->PushDeadLetters(limit) : Error(roster.error());
-  };
+  hooks.push_deadletters = [=](size_t limit) { return ListPushDeadLetters(data_dir, limit, env); };
   return hooks;
 }
 
@@ -110,7 +97,8 @@ class BrokerChannel final : public ControlChannel {
       if (!answer.is_object()) continue;
       if ((*message)->topic == "answer/" + client_id_ && answer.contains("error")) {
         const json& error = answer["error"];
-        return Error(CodeFromName(error.value("code", "")), error.value("message", "refused"));
+        return Error(CodeNamed(error.value("code", "")).value_or(Code::kIoError),
+                     error.value("message", "refused"));
       }
       if ((*message)->topic != kControlResponseTopic || !answer["responses"].is_array()) continue;
       for (const json& response : answer["responses"]) {

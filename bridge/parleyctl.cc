@@ -87,6 +87,17 @@ struct Tool {
     Result<json> data = Run(std::move(command));
     return data ? Done(done) : Fail(data.error());
   }
+  // Prints one member of the answer, a text; with --json the whole answer.
+  ExitCode RunAndPrint(json command, const char* member) {
+    Result<json> data = Run(std::move(command));
+    if (!data) return Fail(data.error());
+    if (as_json) {
+      Print(*data);
+    } else {
+      std::puts(data->value(member, "").c_str());
+    }
+    return kDone;
+  }
 };
 
 std::string Date(int64_t ms) {
@@ -343,15 +354,9 @@ void AddUser(CLI::App* app, Tool* tool) {
 // --- token ---------------------------------------------------------------------------------------
 
 ExitCode TokenIssue(Tool* tool, const std::string& id, const std::string& ttl) {
-  Result<json> data = tool->Run(
-      {{"command", "issueToken"}, {"username", id}, {"ttl", ParseDuration(ttl).value_or(0)}});
-  if (!data) return tool->Fail(data.error());
-  if (tool->as_json) {
-    Tool::Print(*data);
-  } else {
-    std::puts(data->value("token", "").c_str());
-  }
-  return kDone;
+  return tool->RunAndPrint(
+      {{"command", "issueToken"}, {"username", id}, {"ttl", ParseDuration(ttl).value_or(0)}},
+      "token");
 }
 
 void AddToken(CLI::App* app, Tool* tool) {
@@ -411,14 +416,7 @@ void AddKeyChange(CLI::App* key, Tool* tool, const char* name, const char* descr
 ExitCode KeySecret(Tool* tool, const std::string& name, bool revoke) {
   json command = {{"command", "issueKeySecret"}, {"key", name}, {"revoke", revoke}};
   if (revoke) return tool->RunAndSay(std::move(command), name + " has no secret now");
-  Result<json> data = tool->Run(std::move(command));
-  if (!data) return tool->Fail(data.error());
-  if (tool->as_json) {
-    Tool::Print(*data);
-  } else {
-    std::puts(data->value("secret", "").c_str());
-  }
-  return kDone;
+  return tool->RunAndPrint(std::move(command), "secret");
 }
 
 void AddKeySecret(CLI::App* key, Tool* tool) {

@@ -7,7 +7,6 @@
 
 #include "storage/dead_letter.h"
 #include "storage/log.h"
-#include "storage/roster.h"
 
 namespace parley {
 namespace {
@@ -53,6 +52,13 @@ Result<json> CountDeadLetters(const std::string& data_dir, Env* env) {
   Result<Waiting> waiting = Count(data_dir, env);
   if (!waiting) return Error(waiting.error());
   return json{{"waiting", waiting->letters}, {"stores_down", waiting->stores}};
+}
+
+Result<std::vector<PushDeadLetter>> ListPushDeadLetters(const std::string& data_dir, size_t limit,
+                                                        Env* env) {
+  if (!env->Exists(data_dir + "/roster.db")) return std::vector<PushDeadLetter>();
+  auto roster = Roster::Open(data_dir, env);
+  return roster ? (*roster)->PushDeadLetters(limit) : Error(roster.error());
 }
 
 Result<json> ReplayDeadLetters(const std::string& data_dir, Env* env) {

@@ -30,6 +30,13 @@ std::string_view CodeName(Code code) {
   return "unknown";
 }
 
+std::optional<Code> CodeNamed(std::string_view name) {
+  for (size_t i = static_cast<size_t>(Code::kOk) + 1; i < kCodes; ++i) {
+    if (CodeName(static_cast<Code>(i)) == name) return static_cast<Code>(i);
+  }
+  return std::nullopt;
+}
+
 std::string Status::ToString() const {
   if (ok()) return "ok";
   return std::string(CodeName(code_)) + ": " + message_;

@@ -7,6 +7,7 @@
 #define PARLEY_STORAGE_STATUS_H_
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -31,6 +32,8 @@ inline constexpr size_t kCodes = static_cast<size_t>(Code::kIoError) + 1;
 
 // The code as clients and logs spell it: "not_found".
 std::string_view CodeName(Code code);
+// None for what is no error's name.
+std::optional<Code> CodeNamed(std::string_view name);
 
 class [[nodiscard]] Status {
  public:

@@ -10,16 +10,6 @@
 namespace parley::gateway {
 namespace {
 
-constexpr Code kCodes[] = {Code::kBadRequest, Code::kTooLarge, Code::kDenied, Code::kNotFound,
-                           Code::kConflict,   Code::kQuota,    Code::kBusy,   Code::kUnavailable};
-
-Code CodeNamed(std::string_view name) {
-  for (Code code : kCodes) {
-    if (CodeName(code) == name) return code;
-  }
-  return Code::kUnavailable;
-}
-
 std::string TextOf(std::string_view json_string) {
   auto text = nlohmann::json::parse(json_string, nullptr, false);
   return text.is_string() ? text.get<std::string>() : std::string();
@@ -30,7 +20,7 @@ void ReadError(std::string_view error, BrokerAnswer* answer) {
   std::string message;
   for (const JsonMember& member : MembersOf(error)) {
     std::string_view value = member.value;
-    if (member.name == "code") code = CodeNamed(TextOf(value));
+    if (member.name == "code") code = CodeNamed(TextOf(value)).value_or(code);
     if (member.name == "message") message = TextOf(value);
     if (member.name == "retry_after_ms") {
       std::from_chars(value.data(), value.data() + value.size(), answer->retry_after_ms);

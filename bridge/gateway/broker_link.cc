@@ -42,7 +42,6 @@ class Link final : public BrokerLink, public std::enable_shared_from_this<Link> 
   bool connected() const override { return connected_; }
   uint64_t connections() const override { return connections_; }
   size_t in_flight() const override { return pending_.size() - waiting_; }
-  size_t waiting() const override { return waiting_; }
   void Stop() override;
 
  private:

@@ -52,7 +52,6 @@ class BrokerLink {
   // How often it has been connected.
   virtual uint64_t connections() const = 0;
   virtual size_t in_flight() const = 0;
-  virtual size_t waiting() const = 0;
 
   // Connects, and stays so. `io` must run until Stop, and what it has queued then be run or dropped
   // before it ends.

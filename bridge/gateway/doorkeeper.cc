@@ -72,9 +72,9 @@ int64_t ExpiryIn(const std::string& members) {
   return expires_ms;
 }
 
-void Refuse(const ExchangePtr& exchange, const Status& why) {
+void Refuse(const ExchangePtr& exchange, const Status& why, int64_t retry_after_ms = 0) {
   bool unauthorized = why.code() == Code::kDenied;
-  exchange->Answer(unauthorized ? Unauthorized(why.message()) : Problem(why));
+  exchange->Answer(unauthorized ? Unauthorized(why.message()) : Problem(why, retry_after_ms));
 }
 
 }  // namespace
@@ -170,10 +170,7 @@ void Doorkeeper::Check(const ExchangePtr& exchange, const std::string& user,
              [exchange, yes = std::move(yes)](const Result<std::string>& text) {
                BrokerAnswer answer = ReadAnswer(text);
                if (answer.status.ok()) return yes(answer);
-               if (answer.status.code() != Code::kDenied) {
-                 return exchange->Answer(RestAnswer(answer));
-               }
-               exchange->Answer(Unauthorized(answer.status.message()));
+               Refuse(exchange, answer.status, answer.retry_after_ms);
              });
 }
 

@@ -34,7 +34,6 @@ class LongPolls : public std::enable_shared_from_this<LongPolls> {
   size_t waiting() const { return waiting_; }
 
  private:
-  using Clock = std::chrono::steady_clock;
   struct Poll;
   // One waiting sync.
   struct Shared {

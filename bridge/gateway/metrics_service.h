@@ -38,7 +38,6 @@ class MetricsService {
 
   // http://127.0.0.1:9464/metrics; empty where there are no metrics.
   std::string Url() const;
-  size_t connections() const { return server_ ? server_->connections() : 0; }
 
  private:
   void Answer(const ExchangePtr& exchange) const;

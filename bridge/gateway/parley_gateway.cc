@@ -100,7 +100,8 @@ void AddBrokerOptions(CLI::App* app, Options* options) {
          "Requests without an answer of the broker's; one more is answered with 503 (busy)")
       ->capture_default_str();
   app->add_option("--polls-max", options->link.waiting_max,
-                  "Users whose long polls wait; one more is answered with 503 (busy)")
+                  "Long polls that wait, each user's for one page being one; one more is answered "
+                  "with 503 (busy)")
       ->capture_default_str();
 }
 

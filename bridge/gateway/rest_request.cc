@@ -93,13 +93,6 @@ Result<std::string> TakeTarget(nlohmann::json* object, const char* user_prefix,
   return (to_user ? user_prefix : group_prefix) + *id;
 }
 
-std::string_view ValueOf(std::string_view body, std::string_view name) {
-  for (const JsonMember& member : MembersOf(body)) {
-    if (member.name == name) return member.value;
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<Query> ReadQuery(std::string_view query) {
@@ -157,9 +150,10 @@ Result<RestMessage> ReadMessage(std::string_view body) {
   Status status = OnlyKnown(*object, {"id", "type", "message_text", "body", "ref"});
   if (!status.ok()) return Error(status);
   std::string payload;
-  for (const auto& [name, parsed] : object->items()) {
+  for (const auto& [name, value] : MembersOf(body)) {
+    if (name == "author_id" || name == "to" || name == "group") continue;
     AppendName(name == "message_text" ? "body" : name, &payload);
-    payload += ValueOf(body, name);
+    payload += value;
   }
   message.payload = "{" + payload + "}";
   return message;

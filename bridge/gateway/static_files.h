@@ -30,7 +30,6 @@ class StaticFiles {
 
   // 200, 304 (If-None-Match), or 404 as a problem. "/" is index.html.
   HttpResponse Answer(const HttpRequest& request) const;
-  size_t size() const { return files_.size(); }
 
  private:
   struct Form {

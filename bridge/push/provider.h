@@ -1,5 +1,5 @@
 // A provider: makes an HTTP request of a job, and says what its answer means. One file each; a row
-// in MakeProviders (push_config.cc) adds one.
+// of kProviders (push_config.cc) adds one.
 //
 // One thread uses a provider. Time is handed in, seconds since the Unix epoch.
 #ifndef PARLEY_BRIDGE_PUSH_PROVIDER_H_

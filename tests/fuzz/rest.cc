@@ -58,7 +58,6 @@ class Broker final : public gateway::BrokerLink {
   bool connected() const override { return true; }
   uint64_t connections() const override { return 1; }
   size_t in_flight() const override { return 0; }
-  size_t waiting() const override { return 0; }
   void Stop() override {}
 
  private:
