@@ -515,7 +515,7 @@ void Engine::Answer(const Asker& asker, std::string_view members, Lsn needs) {
 }
 
 void Engine::Refuse(const Asker& asker, const Status& status, int64_t retry_after_ms) {
-  ++counts_.refused[static_cast<size_t>(status.code())];
+  ++counts_.refused[static_cast<size_t>(ToldCode(status.code()))];
   Effect& effect = Emit(asker.session, Channel::kAnswer);
   effect.payload = ErrorAnswer(asker.head, status, retry_after_ms);
   effect.response_topic = asker.response_topic;
@@ -537,7 +537,7 @@ void Engine::JournalFailed(Lsn first, const Status& why) {
       effect.rest.reset();
       effect.needs = Lsn();
       effect.payload = ErrorAnswer(effect.failure_head, told);
-      ++counts_.refused[static_cast<size_t>(told.code())];
+      ++counts_.refused[static_cast<size_t>(ToldCode(told.code()))];
       kept.push_back(std::move(effect));
     }
   }

@@ -22,6 +22,7 @@
 
 #include <array>
 #include <atomic>
+#include <deque>
 #include <list>
 #include <map>
 #include <memory>
@@ -88,16 +89,6 @@ struct EngineOptions {
 
 inline constexpr size_t kPushTargetBytesMax = 2048;  // of an opt-in's target, as JSON
 
-// Counts since the start.
-struct PushFigures {
-  uint64_t handed = 0;     // jobs given to gateways
-  uint64_t delivered = 0;  // … that they said were delivered
-  uint64_t failed = 0;     // … or weren't
-  uint64_t ended = 0;      // jobs that ended, delivered, cancelled or with their opt-in
-  uint64_t dead = 0;       // jobs that were given up
-  uint64_t refused = 0;    // messages that made no job, for there were too many
-};
-
 // A message in memory, shared by the caches of all who have it and by the effects that carry it.
 struct CachedMessage {
   UserId from;
@@ -153,6 +144,11 @@ struct EngineCounts {
   uint64_t cache_misses = 0;               // … that had to be read
   uint64_t presence_changes = 0;           // told, once for each who was told
   uint64_t presence_publishes = 0;         // … in so many publishes
+  uint64_t push_handed = 0;                // push jobs given to gateways
+  uint64_t push_delivered = 0;             // … that they said were delivered
+  uint64_t push_failed = 0;                // … or weren't
+  uint64_t push_dead = 0;                  // … that were given up
+  uint64_t push_refused = 0;               // messages that made no job, for there were too many
 };
 
 class Engine {
@@ -191,7 +187,6 @@ class Engine {
   // Users whose waiting syncs the next Tick looks at.
   size_t syncing() const { return syncing_.size(); }
   size_t push_jobs() const { return push_.size(); }
-  const PushFigures& push_figures() const { return push_figures_; }
 
  private:
   struct User;
@@ -527,7 +522,7 @@ class Engine {
   bool TryGroup(User& sender, Sending& sending);
   std::vector<User*> MembersOf(const Group& group);
   bool StoresOk(const std::vector<User*>& users) const;
-  bool AwaitTails(User& sender, const std::vector<User*>& users);
+  bool Await(User& sender, const std::vector<User*>& users, Parts always);
   void AwaitGroupRef(User& sender, const Sending& sending, Group& group);
   void GroupOutcomeAgain(User& sender, const Sending& sending, const SentIds::Sent& sent);
   void NumberInGroup(User& sender, Group& group, Sending& sending,
@@ -646,6 +641,7 @@ class Engine {
   void LeavePush(const Session& session);
   SessionId NextTaker(PushProvider provider);
   void PushTick();
+  void StartDue(PushProvider provider);
   void GiveUpOld();
   void StartPush(const PushJob& job, SessionId taker);
   void HandOut(const User& user, const PushJob& due, SessionId taker);
@@ -753,7 +749,6 @@ class Engine {
   size_t push_loads_ = 0;                                           // reads for it under way
   std::map<std::string, int64_t> push_woken_;                       // when, by PushTalkOf
   std::deque<std::pair<int64_t, std::string>> push_woken_order_;
-  PushFigures push_figures_;
   size_t parked_bytes_ = 0;
   size_t sent_ids_ = 0;
   std::list<User*> cache_uses_;  // those with a cache, latest used first

@@ -200,13 +200,13 @@ bool Engine::TryGroup(User& sender, Sending& sending) {
   if (group.settings.delivery == GroupDelivery::kInbox) {
     inboxes = MembersOf(group);
     if (!StoresOk(inboxes)) return RefuseSending(sending, Unwritable());
-    if (!AwaitTails(sender, inboxes)) return false;
+    if (!Await(sender, inboxes, kTail)) return false;
   }
   std::vector<User*> woken;
   if (group.settings.delivery == GroupDelivery::kTopic &&
       sending.request.type == MessageType::kMessage) {
     woken = WokenMembers(group, sender);
-    if (!AwaitTails(sender, woken)) return false;
+    if (!Await(sender, woken, 0)) return false;
   }
   if (sending.request.type != MessageType::kMessage && !sending.ref_checked) {
     AwaitGroupRef(sender, sending, group);
@@ -233,11 +233,11 @@ bool Engine::StoresOk(const std::vector<User*>& users) const {
                      [this](const User* user) { return log_->store_ok(user->id.str()); });
 }
 
-// False where the ends of some of their logs have to be read first, all at once.
-bool Engine::AwaitTails(User& sender, const std::vector<User*>& users) {
+// False where `always` of some users, or their opt-ins, have to be read first, all at once.
+bool Engine::Await(User& sender, const std::vector<User*>& users, Parts always) {
   std::shared_ptr<std::pair<size_t, Status>> pending;
   for (User* user : users) {
-    const Parts parts = kTail | PushPart(*user);
+    const Parts parts = always | PushPart(*user);
     if (Loads(*user, parts)) continue;
     if (!pending) pending = std::make_shared<std::pair<size_t, Status>>(0, Status());
     ++pending->first;

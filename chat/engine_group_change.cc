@@ -62,7 +62,7 @@ bool Engine::TryChange(User& actor, Sending& sending, Group& group) {
     }
   }
   if (!StoresOk(inboxes)) return RefuseSending(sending, Unwritable());
-  if (!AwaitTails(actor, inboxes)) return false;
+  if (!Await(actor, inboxes, kTail)) return false;
   if (IsNothing(group, actor, change)) {
     Answer(sending.asker, GroupJson(group, actor.id), group.lsn);
     return true;

@@ -35,6 +35,7 @@ constexpr uint64_t kUnconfirmedMax = 100;  // messages of a lost connection that
 constexpr int64_t kPushLoadMs = 5000;      // before one whose user can't be read is tried again
 constexpr int64_t kPushRetryMaxMs = 3'600'000;  // between two attempts
 constexpr uint64_t kRetryAfterMaxMs = 24 * 3'600'000;
+constexpr size_t kPushTurnMax = 1000;  // jobs of a provider that one turn starts, or gives up
 constexpr size_t kWokenMax = 100'000;
 
 uint64_t HashOf(const UserId& user) { return XXH3_64bits(user.str().data(), user.str().size()); }
@@ -216,7 +217,10 @@ std::vector<PushProvider> Engine::PushProvidersOf(const User& user, const Device
 
 void Engine::Wake(const User& user, const MessageRecord& message, const GroupId& group, Seq seq,
                   Seq gseq, Transaction* change) {
-  if (message.type != MessageType::kMessage || user.id == message.from || IsThere(user)) return;
+  bool webhooks = accounts_->AnyWebhook();
+  if (message.type != MessageType::kMessage || (!user.push && !webhooks)) return;
+  if (user.id == message.from || IsThere(user)) return;
+  const std::string preview = Preview(message.body);
   PushJobRecord job;
   job.user = user.id;
   job.from = message.from;
@@ -231,13 +235,13 @@ void Engine::Wake(const User& user, const MessageRecord& message, const GroupId&
     if (std::find(muted.begin(), muted.end(), conversation) != muted.end()) continue;
     job.device = target.device;
     job.provider = target.provider;
-    job.body = target.preview ? Preview(message.body) : "";
+    job.body = target.preview ? preview : "";
     AddPushJob(job, change);
   }
-  if (!accounts_->AnyWebhook() || !accounts_->WebhookOf(accounts_->KeyOf(user.id))) return;
+  if (!webhooks || !accounts_->WebhookOf(accounts_->KeyOf(user.id))) return;
   job.device = DeviceId();
   job.provider = PushProvider::kWebhook;
-  job.body = Preview(message.body);
+  job.body = preview;
   AddPushJob(job, change);
 }
 
@@ -284,6 +288,9 @@ void Engine::WakeForEntries(User& user, const std::vector<LogEntry>& entries) {
 void Engine::AddPushJob(PushJobRecord record, Transaction* change) {
   PushJob job;
   const PushJob* known = push_.Of(record);
+  // A message that its job tells of already, from a log that is gone through again.
+  bool told = known != nullptr && record.seq > Seq() && record.seq <= known->record.seq;
+  if (told) return;
   if (known != nullptr) {
     job = *known;
     record.id = job.record.id;
@@ -293,7 +300,7 @@ void Engine::AddPushJob(PushJobRecord record, Transaction* change) {
     bool full =
         push_.size() >= options_.push_jobs_max || push_.CountOf(record.user) >= kPushJobsOfUserMax;
     if (full || change->records.size() > UINT16_MAX) {
-      ++push_figures_.refused;
+      ++counts_.push_refused;
       return;
     }
     record.id = (change->lsn.value() << 16) + change->records.size();
@@ -317,6 +324,7 @@ std::vector<Engine::User*> Engine::WokenMembers(const Group& group, const User& 
     if (!IsIn(member.role) || id == sender.id) continue;
     auto known = users_.find(id);
     if (known != users_.end() && IsThere(*known->second)) continue;
+    if (!log_->store_ok(id.str())) continue;  // that isn't the sender's trouble
     if (push_users_.contains(HashOf(id)) ||
         (webhooks && accounts_->WebhookOf(accounts_->KeyOf(id)))) {
       woken.push_back(&UserOf(id));
@@ -341,7 +349,7 @@ void Engine::CancelRead(const User& user, const GroupId& group, Seq read, Transa
 void Engine::EndPushJob(uint64_t id, const std::string& reason, Transaction* change) {
   change->records.emplace_back(PushDoneRecord{id, reason, now_ms_});
   push_.Remove(id, change->lsn);
-  ++(reason.empty() ? push_figures_.ended : push_figures_.dead);
+  if (!reason.empty()) ++counts_.push_dead;
 }
 
 // Gateways.
@@ -369,7 +377,9 @@ SessionId Engine::NextTaker(PushProvider provider) {
   auto& takers = push_takers_[static_cast<size_t>(provider)];
   for (size_t i = 0; i < takers.size(); ++i) {
     std::rotate(takers.begin(), takers.begin() + 1, takers.end());
-    if (push_.HandedTo(takers.back()) < options_.push_window) return takers.back();
+    const Session* session = FindSession(takers.back());
+    bool serves = session != nullptr && !session->held && !session->gone;
+    if (serves && push_.HandedTo(session->id) < options_.push_window) return session->id;
   }
   return 0;
 }
@@ -383,14 +393,15 @@ void Engine::PushTick() {
   while (const PushJob* job = push_.NextLeaseEnd(now_ms_)) {
     PushFailed(job->record.id, "no answer from its gateway", 0);
   }
-  for (size_t i = 0; i < kPushProviders; ++i) {
-    auto provider = static_cast<PushProvider>(i);
-    while (const PushJob* job = push_.NextDue(provider, now_ms_)) {
-      if (push_takers_[i].empty() || push_loads_ >= kPushLoadsMax) break;
-      SessionId taker = NextTaker(provider);
-      if (taker == 0) break;
-      StartPush(*job, taker);
-    }
+  for (size_t i = 0; i < kPushProviders; ++i) StartDue(static_cast<PushProvider>(i));
+}
+
+void Engine::StartDue(PushProvider provider) {
+  for (size_t i = 0; i < kPushTurnMax && push_loads_ < kPushLoadsMax; ++i) {
+    const PushJob* job = push_.NextDue(provider, now_ms_);
+    SessionId taker = job == nullptr ? 0 : NextTaker(provider);
+    if (taker == 0) return;
+    StartPush(*job, taker);
   }
 }
 
@@ -399,7 +410,8 @@ void Engine::GiveUpOld() {
   const PushJob* oldest = push_.Oldest();
   if (oldest == nullptr || oldest->record.created_ms >= before_ms) return;
   Transaction& change = Change();
-  for (; oldest != nullptr && oldest->record.created_ms < before_ms; oldest = push_.Oldest()) {
+  for (size_t i = 0; i < kPushTurnMax; ++i, oldest = push_.Oldest()) {
+    if (oldest == nullptr || oldest->record.created_ms >= before_ms) return;
     EndPushJob(oldest->record.id, "too old: not delivered in time", &change);
   }
 }
@@ -444,7 +456,7 @@ void Engine::HandOut(const User& user, const PushJob& due, SessionId taker) {
   Effect& effect = Emit(taker, PushChannel(job.record.provider));
   effect.payload = PushJson(job, target);
   effect.needs = job.lsn;
-  ++push_figures_.handed;
+  ++counts_.push_handed;
   push_.Move(std::move(job));
 }
 
@@ -475,7 +487,7 @@ void Engine::PushFailed(uint64_t id, const std::string& reason, int64_t retry_af
   PushJob job = *push_.Find(id);
   job.taker = 0;
   ++job.attempts;
-  ++push_figures_.failed;
+  ++counts_.push_failed;
   int64_t wait_ms = std::max<int64_t>(1, options_.push_retry_ms);
   for (uint32_t i = 1; i < job.attempts && wait_ms < kPushRetryMaxMs; ++i) wait_ms *= 2;
   job.due_ms = now_ms_ + std::max(std::min(wait_ms, kPushRetryMaxMs), retry_after_ms);
@@ -504,8 +516,10 @@ void Engine::PushDone(Session& session, const Asker& asker, std::string_view pay
 
 Status Engine::ReadPushOutcome(const json& done, PushOutcome* outcome) {
   Status status = OnlyKnown(done, {"job", "ok", "gone", "failed", "drop", "retry_after_ms"});
-  std::string name;
+  std::string name, failed, drop;
   if (status.ok()) status = ReadString(done, "job", &name);
+  if (status.ok()) status = ReadString(done, "failed", &failed);
+  if (status.ok()) status = ReadString(done, "drop", &drop);
   if (!status.ok()) return status;
   if (!ParseName(name, &outcome->id, &outcome->number)) {
     return {Code::kBadRequest, "'job' must be a job's name"};
@@ -519,15 +533,13 @@ Status Engine::ReadPushOutcome(const json& done, PushOutcome* outcome) {
   };
   take(is("ok"), PushOutcome::Kind::kOk);
   take(is("gone"), PushOutcome::Kind::kGone);
-  take(IsText(done, "failed"), PushOutcome::Kind::kFailed);
-  take(IsText(done, "drop"), PushOutcome::Kind::kDrop);
+  take(!failed.empty(), PushOutcome::Kind::kFailed);
+  take(!drop.empty(), PushOutcome::Kind::kDrop);
   if (kinds != 1) {
     return {Code::kBadRequest,
             "one of \"ok\":true, \"gone\":true, \"failed\":\"<why>\", \"drop\":\"<why>\""};
   }
-  if (done.contains("failed")) outcome->reason = done["failed"].get<std::string>();
-  if (done.contains("drop")) outcome->reason = done["drop"].get<std::string>();
-  outcome->reason = CutText(outcome->reason, kPushReasonBytesMax);
+  outcome->reason = CutText(failed.empty() ? drop : failed, kPushReasonBytesMax);
   return ReadNumber(done, "retry_after_ms", 0, kRetryAfterMaxMs, &outcome->retry_after_ms);
 }
 
@@ -551,7 +563,7 @@ void Engine::PushDelivered(const PushJob& done, uint64_t number) {
   Transaction& change = Change();
   Lsn lsn = change.lsn;
   EndPushJob(job.record.id, "", &change);
-  ++push_figures_.delivered;
+  ++counts_.push_delivered;
   RememberWoken(job.record);
   if (number >= NumberOf(job.record)) return;
   PushJob next;

@@ -58,7 +58,7 @@ void EngineThread::Stop() {
   engine_.reset();
 }
 
-bool EngineThread::Post(Command command) {
+bool EngineThread::Post(Command&& command) {
   std::unique_lock lock(mutex_);
   if (queue_.size() >= options_.queue_max || queue_bytes_ >= options_.queue_bytes_max) {
     figures_.refused_busy.fetch_add(1, std::memory_order_relaxed);
@@ -144,18 +144,9 @@ void EngineThread::Run() {
 }
 
 void EngineThread::CountEngine() {
-  auto set = [](std::atomic<uint64_t>* figure, uint64_t value) {
-    figure->store(value, std::memory_order_relaxed);
-  };
-  const PushFigures& push = engine_->push_figures();
-  set(&figures_.push_jobs, engine_->push_jobs());
-  set(&figures_.push_handed, push.handed);
-  set(&figures_.push_delivered, push.delivered);
-  set(&figures_.push_failed, push.failed);
-  set(&figures_.push_dead, push.dead);
-  set(&figures_.push_refused, push.refused);
   std::lock_guard lock(told_mutex_);
-  told_ = {engine_->users(), engine_->online(), engine_->cached_bytes(), engine_->counts()};
+  told_ = {engine_->users(), engine_->online(), engine_->cached_bytes(), engine_->push_jobs(),
+           engine_->counts()};
 }
 
 EngineFigures::Told EngineThread::told() const {

@@ -23,6 +23,7 @@ struct EngineFigures {
     size_t users = 0;
     size_t online = 0;
     size_t cached_bytes = 0;
+    size_t push_jobs = 0;
     EngineCounts counts;
   };
 
@@ -30,12 +31,6 @@ struct EngineFigures {
   std::atomic<uint64_t> turns{0};
   std::atomic<uint64_t> refused_busy{0};
   std::atomic<uint64_t> queued{0};
-  std::atomic<uint64_t> push_jobs{0};
-  std::atomic<uint64_t> push_handed{0};
-  std::atomic<uint64_t> push_delivered{0};
-  std::atomic<uint64_t> push_failed{0};
-  std::atomic<uint64_t> push_dead{0};
-  std::atomic<uint64_t> push_refused{0};
 };
 
 class EngineThread : public Log::Listener {
@@ -61,9 +56,9 @@ class EngineThread : public Log::Listener {
   Status Start(Log* log);
   void Stop();
 
-  // False where the queue is full: the client is told `busy`. The engine is woken by WakeUp, once
-  // for all that the broker's loop found in one turn.
-  bool Post(Command command);
+  // False where the queue is full: `command` is as it was, and the client is told `busy`. The
+  // engine is woken by WakeUp, once for all that the broker's loop found in one turn.
+  bool Post(Command&& command);
   void WakeUp();
   // For what must not be lost: sessions coming and going.
   void PostAlways(Command command);

@@ -148,11 +148,17 @@ std::string OkAnswer(std::string_view head, std::string_view members) {
   return out;
 }
 
+Code ToldCode(Code code) {
+  bool inner = code == Code::kCorruption || code == Code::kIoError;
+  return inner ? Code::kUnavailable : code;
+}
+
 std::string ErrorAnswer(std::string_view head, const Status& status, int64_t retry_after_ms) {
   std::string out = Open(head, "\"ok\":false,");
   out += "\"error\":{\"code\":\"";
-  bool inner = status.code() == Code::kCorruption || status.code() == Code::kIoError;
-  out += inner ? CodeName(Code::kUnavailable) : CodeName(status.code());
+  Code told = ToldCode(status.code());
+  bool inner = told != status.code();
+  out += CodeName(told);
   out += "\",\"message\":";
   // File names and offsets are the operator's, not the client's.
   AppendJsonString(inner ? "the store can't be read or written now" : status.message(), &out);

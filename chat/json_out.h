@@ -34,6 +34,8 @@ void AppendGroupMessage(std::string_view rest, std::string* out);
 // message. `head` holds the members that tell what it answers, each with a comma behind it;
 // `members` what comes after, each with a comma before it.
 std::string OkAnswer(std::string_view head, std::string_view members);
+// An error has the code that clients know it by: what went wrong within is kUnavailable to them.
+Code ToldCode(Code code);
 std::string ErrorAnswer(std::string_view head, const Status& status, int64_t retry_after_ms = 0);
 
 }  // namespace parley

@@ -117,9 +117,11 @@ class Host {
   Status ReadProperties(const Session& session, const mosquitto_property* properties,
                         Published* published);
   void Pass(Session& session, Command command);
-  void RefuseBusy(const Session& session, std::string_view topic, const AnswerTo& to);
+  void RefuseBusy(const Session& session, const Published& published);
   void RefuseTopic(const Session& session, std::string_view topic, const Status& status,
                    const AnswerTo& to = {});
+  void RefuseWith(const Session& session, std::string_view head, const Status& status,
+                  int64_t retry_after_ms, const AnswerTo& to);
 
   // vouch.cc
   static std::string_view VouchedFor(std::string_view topic);

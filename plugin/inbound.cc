@@ -375,29 +375,27 @@ Status Host::ReadProperties(const Session& session, const mosquitto_property* pr
 
 void Host::Pass(Session& session, Command command) {
   const auto& published = std::get<Published>(command);
-  std::string topic = published.topic;
-  AnswerTo to{published.response_topic, published.correlation};
   if (session.held) {
     Held& held = *session.held;
     held.bytes += BytesOf(published);
     if (held.commands.size() >= kHeldCommandsMax || held.bytes > kHeldBytesMax) {
-      return RefuseBusy(session, topic, to);
+      return RefuseBusy(session, published);
     }
     held.commands.push_back(std::move(command));
     return;
   }
-  if (Transient(topic) && engine_->figures().queued > options_.engine.queue_max / 2) {
-    return RefuseBusy(session, topic, to);
-  }
-  if (!engine_->Post(std::move(command))) return RefuseBusy(session, topic, to);
+  bool late = engine_->figures().queued > options_.engine.queue_max / 2;
+  if (Transient(published.topic) && late) return RefuseBusy(session, published);
+  if (!engine_->Post(std::move(command))) return RefuseBusy(session, published);
   ++figures_.publishes;
 }
 
-void Host::RefuseBusy(const Session& session, std::string_view topic, const AnswerTo& to) {
-  if (Transient(topic)) {
+void Host::RefuseBusy(const Session& session, const Published& published) {
+  if (Transient(published.topic)) {
     ++figures_.typing_dropped;
   } else {
-    RefuseTopic(session, topic, Busy(), to);
+    RefuseTopic(session, published.topic, Busy(),
+                {published.response_topic, published.correlation});
   }
 }
 

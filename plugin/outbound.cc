@@ -203,14 +203,19 @@ void Host::PublishTo(const Session& session, const std::string& topic, void* pay
 
 void Host::RefuseTopic(const Session& session, std::string_view topic, const Status& status,
                        const AnswerTo& to) {
-  ++figures_.refused[static_cast<size_t>(status.code())];
   std::string head;
   if (topic.size() <= kTopicBytesMax) {
     head = "\"topic\":";
     AppendJsonString(topic, &head);
     head += ',';
   }
-  AnswerWith(session, ErrorAnswer(head, status), to);
+  RefuseWith(session, head, status, 0, to);
+}
+
+void Host::RefuseWith(const Session& session, std::string_view head, const Status& status,
+                      int64_t retry_after_ms, const AnswerTo& to) {
+  ++figures_.refused[static_cast<size_t>(ToldCode(status.code()))];
+  AnswerWith(session, ErrorAnswer(head, status, retry_after_ms), to);
 }
 
 void Host::AnswerWith(const Session& session, const std::string& text, const AnswerTo& to) {

@@ -143,11 +143,9 @@ void Host::AnswerVouch(const Vouching& vouching, const LoginResult& result) {
   } else if (result.expires_s > 0) {
     members = ",\"expires\":" + std::to_string(result.expires_s * 1000);
   }
+  if (status.ok()) return AnswerWith(*session, OkAnswer(vouching.head, members), vouching.to);
   int64_t retry_ms = result.refusal == LoginRefusal::kSlowed ? kSlowedRetryMs : 0;
-  AnswerWith(
-      *session,
-      status.ok() ? OkAnswer(vouching.head, members) : ErrorAnswer(vouching.head, status, retry_ms),
-      vouching.to);
+  RefuseWith(*session, vouching.head, status, retry_ms, vouching.to);
 }
 
 // Microseconds: a token is signed, and written nowhere.

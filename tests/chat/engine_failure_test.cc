@@ -54,6 +54,7 @@ TEST_CASE("what the journal refuses is shown to nobody, and its senders are told
   REQUIRE(pair.script->answers.size() == 1);
   CHECK(json::parse(pair.script->answers[0])["id"] == "3");
   CHECK(CodeIn(pair.script->answers[0]) == "unavailable");
+  CHECK(pair.world.engine->counts().refused[static_cast<size_t>(Code::kUnavailable)] == 2);
 }
 
 TEST_CASE("numbers that were taken back are used again: no gap and nothing twice") {

@@ -154,6 +154,36 @@ TEST_CASE("what a lost connection had not confirmed wakes its device") {
   }
 }
 
+TEST_CASE("what a job tells of already isn't counted again when a connection is lost") {
+  Push push;
+  TestDevice& phone = push.world.Join("bob", "bob:phone");
+  push.Say("bob", "confirmed");
+  push.world.Confirm(phone, 1);
+  push.world.Leave(phone);
+  push.Say("bob", "two");
+  push.world.Lose(push.world.Join("bob", "bob:phone"));
+  push.world.Settle();
+  push.Say("bob", "three");
+  push.world.Pass(3000);
+  json job = push.OneJob();
+  CHECK(job["seq"] == 3);
+  CHECK(job["count"] == 2);
+}
+
+TEST_CASE("a gateway whose password is still being checked gets no jobs") {
+  Push push(Eager());
+  push.world.Leave(*push.gateway);
+  TestDevice& held = push.world.Connect("gate", "gate:2", true, true);
+  push.world.Subscribe(held, Channel::kPushNtfy);
+  push.gateway = &held;
+  push.Say("bob", "one");
+  push.world.Pass(300);
+  CHECK(push.Jobs().empty());
+  push.world.Turn(Welcomed{held.session});
+  push.world.Pass(300);
+  CHECK(push.OneJob()["body"] == "one");
+}
+
 TEST_CASE("a connection that is taken over, or confirmed everything, wakes nobody when lost") {
   Push push(Eager());
   TestDevice& phone = push.world.Join("bob", "bob:phone");
@@ -312,7 +342,7 @@ TEST_CASE("what a gateway failed to deliver is tried later each time, then given
   push.Done(push.OneJob(), R"("failed":"503 the last")");
   CHECK(push.Kept() == 0);
   CHECK(push.Dead() == std::vector<std::string>{"503 the last"});
-  CHECK(push.world.engine->push_figures().dead == 1);
+  CHECK(push.world.engine->counts().push_dead == 1);
 }
 
 TEST_CASE("a job that nobody takes grows old and is given up") {
@@ -452,6 +482,8 @@ TEST_CASE("an answer that makes no sense is refused and changes nothing") {
   CHECK(code(R"({"job":")" + name + R"("})") == "bad_request");
   CHECK(code(R"({"job":")" + name + R"(","ok":true,"gone":true})") == "bad_request");
   CHECK(code(R"({"job":")" + name + R"(","failed":""})") == "bad_request");
+  CHECK(code(R"({"job":")" + name + R"(","ok":true,"failed":5})") == "bad_request");
+  CHECK(code(R"({"job":")" + name + R"(","drop":"x","failed":null})") == "bad_request");
   CHECK(code(R"({"job":")" + name + R"(7","ok":true})") == "not_found");  // not yet said
   CHECK(push.Kept() == 1);
 }
@@ -613,6 +645,21 @@ TEST_CASE("members of a group are woken, whether it is copied to them or not") {
   CHECK(push.Kept() == 0);
 }
 
+TEST_CASE("a member whose store is down keeps nobody from writing to a group of delivery topic") {
+  Push push(Eager());
+  REQUIRE(CodeOf(push.world.Ask(*push.alice, "groups.create",
+                                R"("group":"readers","members":["bob"],"delivery":"topic")")) ==
+          "ok");
+  push.world.Restart();  // nothing of bob's is in memory
+  push.alice = &push.world.Join("alice", "alice:1");
+  push.Serve();
+  push.world.log.SetDown(UserId("bob"), true);
+  push.world.Publish(*push.alice, "group/readers", "hello, all");
+  push.world.Pass(300);
+  REQUIRE(push.alice->answers.size() == 1);
+  CHECK(CodeOf(json::parse(push.alice->answers[0])) == "ok");
+}
+
 TEST_CASE("nobody is woken in a group by somebody whom it has blocked") {
   Push push(Eager());
   REQUIRE(CodeOf(push.world.Ask(*push.alice, "groups.create",
@@ -652,7 +699,7 @@ TEST_CASE("jobs are bounded, of one user and of all") {
   for (const char* user : {"carol", "dave"}) push.OptIn(user, kOptIn);
   for (const char* user : {"bob", "carol", "dave", "bob"}) push.Say(user, "hi");
   CHECK(push.Kept() == 2);
-  CHECK(push.world.engine->push_figures().refused == 1);
+  CHECK(push.world.engine->counts().push_refused == 1);
 }
 
 TEST_CASE("a message to a user without opt-ins needs nothing of the roster") {

@@ -164,7 +164,7 @@ TEST_CASE("a queue that has as many bytes as it may is full") {
     Published large = Running::Message(240);
     large.correlation.assign(60, id);
     large.response_topic.assign(200, 'r');
-    CHECK(running.thread().Post(large));  // 508 bytes with its topic
+    CHECK(running.thread().Post(std::move(large)));  // 508 bytes with its topic
   }
   CHECK_FALSE(running.thread().Post(Running::Message()));
   running.thread().PostAlways(Disconnected{99});

@@ -199,12 +199,13 @@ class World {
 
   // What devices do. Each is a turn of its own; nothing is committed or read by it.
 
-  TestDevice& Connect(const std::string& user, const std::string& device, bool service = false) {
+  TestDevice& Connect(const std::string& user, const std::string& device, bool service = false,
+                      bool held = false) {
     TestDevice& made = devices[++last_session_];
     made.session = last_session_;
     made.user = user;
     made.id = device;
-    Turn(Connected{made.session, UserId(user), DeviceId(device), service});
+    Turn(Connected{made.session, UserId(user), DeviceId(device), service, held});
     return made;
   }
   // Connected, and subscribed to inbox and receipts.
