@@ -5,6 +5,7 @@
 
 #include "bench/arrivals.h"
 #include "bench/delivery_check.h"
+#include "bench/growth_report.h"
 #include "bench/histogram.h"
 #include "bench/mqtt_frames.h"
 #include "bench/soak_report.h"
@@ -188,6 +189,17 @@ TEST_CASE("a soak's picture has a line for every figure that it shows") {
   CHECK(lines == 15);
   CHECK(svg.find("nan") == svg.npos);
   CHECK(svg.ends_with("</svg>\n"));
+}
+
+TEST_CASE(
+    "the picture of growth takes stores with as many users, and those with as many messages") {
+  std::stringstream figures(
+      "1000 1e5 20 10 300 200 900 400\n1000 1e6 20 10 300 200 900 400\n"
+      "1000 1e7 20 10 300 200 900 400\n1000000 1e7 40 10 300 200 900 400\n");
+  const std::string svg = DrawGrowth(figures);
+  // CPU: three points over messages, all on one height of the scale, and two over users.
+  CHECK(svg.find("points=\"50.0,30.0 235.0,30.0 420.0,30.0 \"") != svg.npos);
+  CHECK(svg.find("points=\"50.0,96.0 420.0,52.0 \"") != svg.npos);
 }
 
 }  // namespace

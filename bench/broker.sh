@@ -54,11 +54,16 @@ make_users() {
   made_users=$1
   data_count=$((data_count + 1))
   data=$work/data-$data_count
+  import_users "$1"
+  "$bin/parley_tokens" "$data" "$1" >"$work/credentials"
+}
+
+# import_users N: a new directory $data with them.
+import_users() {
   seq 0 $(($1 - 1)) | sed 's/.*/u&,/' >"$work/users.csv"
   "$bin/parleyctl" --data "$data" init >/dev/null
   "$bin/parleyctl" --data "$data" user import "$work/users.csv" >/dev/null 2>"$work/import.log" ||
     { cat "$work/import.log" >&2; die "parleyctl can't import the users"; }
-  "$bin/parley_tokens" "$data" "$1" >"$work/credentials"
 }
 
 # renew_users N: the same on a data directory that nobody has written to, in place of the one before.

@@ -12,6 +12,7 @@
 #include "bench/connections.h"
 #include "bench/disk.h"
 #include "bench/fanout.h"
+#include "bench/growth_report.h"
 #include "bench/history.h"
 #include "bench/idle.h"
 #include "bench/pairs.h"
@@ -78,6 +79,7 @@ struct Options {
   ColdOptions cold;
   SoakOptions soak;
   std::string svg;
+  std::string figures;
   FillOptions fill;
   HistoryOptions history;
   double wait_timeout_s = 30;
@@ -102,6 +104,7 @@ void AddPairs(CLI::App* app, Options* options) {
   Endpoint& endpoint = options->workload.endpoint;
   AddCommon(mode, options);
   mode->add_option("--pairs", pairs.pairs, "how many")->check(CLI::Range(1, 10000));
+  mode->add_option("--users", pairs.users, "accounts that they are spread over; 0: the first ones");
   mode->add_option("--window", pairs.window, "messages a sender has under way")
       ->check(CLI::Range(1, 10000));
   mode->add_option("--rate", pairs.rate, "messages/s over all pairs, Poisson; 0: closed loop");
@@ -225,6 +228,12 @@ void AddHistory(CLI::App* app, Options* options) {
   mode->add_option("--seed", options->workload.seed, "of the questions");
 }
 
+void AddGrowthReport(CLI::App* app, Options* options) {
+  CLI::App* mode = app->add_subcommand("growth-report", "draw what script/bench growth measured");
+  mode->add_option("figures", options->figures, "its medians")->required();
+  mode->add_option("--svg", options->svg, "the picture to write")->required();
+}
+
 void AddWait(CLI::App* app, Options* options) {
   CLI::App* mode = app->add_subcommand("wait", "wait until the broker serves user u0");
   AddCommon(mode, options);
@@ -252,6 +261,7 @@ int RunMode(const std::string& mode, Options* options) {
   if (mode == "soak-report") return RunSoakReport(options->soak.csv, options->svg);
   if (mode == "fill") return RunFill(workload, options->fill);
   if (mode == "history") return RunHistory(workload, options->history);
+  if (mode == "growth-report") return RunGrowthReport(options->figures, options->svg);
   if (mode == "wait") return RunWait(workload, options->wait_timeout_s);
   return RunFsync(options->fsync_directory, options->fsync_rounds, workload.json);
 }
@@ -276,6 +286,7 @@ int main(int argc, char** argv) {
   AddSoak(&app, &options);
   AddFill(&app, &options);
   AddHistory(&app, &options);
+  AddGrowthReport(&app, &options);
   AddWait(&app, &options);
   AddFsync(&app, &options);
   CLI11_PARSE(app, argc, argv);

@@ -61,6 +61,7 @@ class Pairs : public ClientEvents {
   void OnPuback(Client& client, uint8_t code) override;
 
  private:
+  size_t UserOf(size_t client) const;
   void AddPair(const Credentials& credentials, size_t index);
   void RunUntil(int64_t end_ns);
   void Drain();
@@ -105,13 +106,18 @@ Pairs::Pairs(const Workload& workload, const PairsOptions& options)
       pairs_(options.pairs),
       random_(workload.seed),
       gap_s_(options.rate > 0 ? options.rate : 1) {
+  if (options.users != 0 && options.users < 2 * options.pairs) Die("too few users for the pairs");
   const Credentials credentials(workload.credentials);
   for (size_t i = 0; i < options.pairs; ++i) AddPair(credentials, i);
 }
 
+size_t Pairs::UserOf(size_t client) const {
+  return options_.users == 0 ? client : client * options_.users / (2 * options_.pairs);
+}
+
 void Pairs::AddPair(const Credentials& credentials, size_t index) {
-  const std::string sender = UserName(2 * index);
-  const std::string receiver = UserName(2 * index + 1);
+  const std::string sender = UserName(UserOf(2 * index));
+  const std::string receiver = UserName(UserOf(2 * index + 1));
   const std::string shared = "pair/" + std::to_string(index);
   Pair& pair = pairs_[index];
   pair.topic = workload_.plain ? shared : "chat/" + receiver;
@@ -119,8 +125,9 @@ void Pairs::AddPair(const Credentials& credentials, size_t index) {
   pair.receipt_topic = "receipt/" + (workload_.plain ? sender : receiver);
   std::vector<std::string> at_sender = {workload_.plain ? shared : "chat/" + sender};
   if (options_.receipts_every > 0) at_sender.push_back("receipt/" + sender);
-  AddUser(&clients_, credentials, 2 * index, at_sender);
-  AddUser(&clients_, credentials, 2 * index + 1, {workload_.plain ? shared : "chat/" + receiver});
+  AddUser(&clients_, credentials, UserOf(2 * index), at_sender);
+  AddUser(&clients_, credentials, UserOf(2 * index + 1),
+          {workload_.plain ? shared : "chat/" + receiver});
 }
 
 int Pairs::Run() {

@@ -1,4 +1,5 @@
-// Pairs of users, u(2n) writing to u(2n+1): throughput (closed loop) and latency (open loop).
+// Pairs of users, u(2n) writing to u(2n+1), or as far apart as `users` says: throughput (closed
+// loop) and latency (open loop).
 //
 // Parley: the sender publishes to chat/<receiver>; the message must come back as JSON on
 // chat/<receiver> to the receiver and on chat/<sender> to the sender. Plain broker: both subscribe
@@ -22,6 +23,7 @@ namespace parley::bench {
 
 struct PairsOptions {
   size_t pairs = 50;
+  size_t users = 0;  // accounts over which the pairs' are spread evenly; 0: the first ones
   uint64_t window = 16;
   double rate = 0;  // messages a second over all pairs; 0: closed loop
   size_t body_bytes = 100;

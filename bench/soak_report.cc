@@ -1,13 +1,14 @@
 #include "bench/soak_report.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 #include "bench/clients.h"
+#include "bench/picture.h"
 
 namespace parley::bench {
 namespace {
@@ -42,19 +43,19 @@ constexpr Rule kRules[] = {
     {"answer_p99_us", "… p99 ms", 1000, 0.5, 10, true},
 };
 
-struct Line {
-  const char* column;
+struct Column {
+  const char* name;
   const char* label;
 };
 
-struct Panel {
+struct View {
   const char* title;
   double unit;
-  std::vector<Line> lines;
+  std::vector<Column> columns;
 };
 
-const std::vector<Panel>& Panels() {
-  static const std::vector<Panel> panels = {
+const std::vector<View>& Views() {
+  static const std::vector<View> views = {
       {"memory, MiB", 1024, {{"rss_kib", "resident"}, {"anon_kib", "no file backs it"}}},
       {"open files beyond connections; threads", 1, {{"files", "files"}, {"threads", "threads"}}},
       {"CPU, % of one", 1, {{"cpu_percent", "broker"}, {"thread_cpu_percent", "its main thread"}}},
@@ -68,80 +69,16 @@ const std::vector<Panel>& Panels() {
        1000,
        {{"answer_p99_us", "p99"}, {"answer_p50_us", "p50"}}},
   };
-  return panels;
+  return views;
 }
 
-constexpr int kPanelWidth = 440;
-constexpr int kPanelHeight = 170;
-constexpr int kPlotLeft = 50;
-constexpr int kPlotWidth = kPanelWidth - kPlotLeft - 20;
-constexpr int kPlotTop = 30;
-constexpr int kPlotHeight = kPanelHeight - kPlotTop - 30;
-constexpr size_t kPanelsAcross = 2;
 constexpr size_t kPicturePoints = 400;
-constexpr const char* kColors[] = {"#c0392b", "#1f5fa8"};
-
-std::string Format(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
-}
 
 std::vector<std::string> Split(const std::string& line) {
   std::vector<std::string> fields;
   std::istringstream in(line);
   for (std::string field; std::getline(in, field, ',');) fields.push_back(field);
   return fields;
-}
-
-// The next of 1, 2, 5, 10, 20, …
-double RoundUp(double value) {
-  const double power = std::pow(10, std::floor(std::log10(std::max(value, 1e-9))));
-  for (const double step : {1.0, 2.0, 5.0}) {
-    if (value <= step * power) return step * power;
-  }
-  return 10 * power;
-}
-
-double Highest(const std::vector<std::vector<Point>>& lines) {
-  double highest = 0;
-  for (const auto& line : lines) {
-    for (const Point& point : line) highest = std::max(highest, point.value);
-  }
-  return highest;
-}
-
-std::string Text(double x, double y, const std::string& attributes, const std::string& text) {
-  return "<text x=\"" + Format("%.0f", x) + "\" y=\"" + Format("%.0f", y) + "\" " + attributes +
-         ">" + text + "</text>\n";
-}
-
-std::string Polyline(const std::vector<Point>& points, double seconds, double top,
-                     const char* color) {
-  std::string svg = "<polyline fill=\"none\" stroke-width=\"1.2\" stroke=\"";
-  svg += std::string(color) + "\" points=\"";
-  for (const Point& point : points) {
-    svg += Format("%.1f,", kPlotLeft + point.at / seconds * kPlotWidth) +
-           Format("%.1f ", kPlotTop + (1 - point.value / top) * kPlotHeight);
-  }
-  return svg + "\"/>\n";
-}
-
-std::string Axes(const Panel& panel, double seconds, double top) {
-  const double bottom = kPlotTop + kPlotHeight;
-  std::string svg = Text(kPlotLeft, 16, "font-weight=\"bold\"", panel.title);
-  svg += "<path fill=\"none\" stroke=\"#888\" d=\"M" + std::to_string(kPlotLeft) + " " +
-         std::to_string(kPlotTop) + "v" + std::to_string(kPlotHeight) + "h" +
-         std::to_string(kPlotWidth) + "\"/>\n";
-  svg += Text(kPlotLeft - 4, kPlotTop + 8, "text-anchor=\"end\"", Format("%.10g", top));
-  svg += Text(kPlotLeft - 4, bottom, "text-anchor=\"end\"", "0");
-  svg += Text(kPlotLeft + kPlotWidth, bottom + 14, "text-anchor=\"end\"",
-              Format("%.1f min", seconds / 60));
-  for (size_t i = 0; i < panel.lines.size(); ++i) {
-    svg += Text(kPlotLeft + 110.0 * static_cast<double>(i), bottom + 14,
-                "fill=\"" + std::string(kColors[i]) + "\"", panel.lines[i].label);
-  }
-  return svg;
 }
 
 }  // namespace
@@ -241,29 +178,18 @@ std::string SoakReport::Table() const {
 }
 
 std::string SoakReport::Picture() const {
-  const size_t rows = (Panels().size() + kPanelsAcross - 1) / kPanelsAcross;
-  const std::string size = "width=\"" + std::to_string(kPanelWidth * kPanelsAcross) +
-                           "\" height=\"" + std::to_string(kPanelHeight * rows) + "\"";
-  std::string svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" " + size +
-                    " font-family=\"sans-serif\" font-size=\"11\">\n<rect " + size +
-                    " fill=\"white\"/>\n";
-  for (size_t i = 0; i < Panels().size(); ++i) {
-    const Panel& panel = Panels()[i];
-    std::vector<std::vector<Point>> lines;
-    for (const Line& line : panel.lines) {
-      lines.push_back(Thin(PointsOf(line.column), kPicturePoints));
-      for (Point& point : lines.back()) point.value /= panel.unit;
+  std::vector<Panel> panels;
+  for (const View& view : Views()) {
+    Panel panel{
+        .title = view.title, .to = seconds(), .to_label = Format("%.1f min", seconds() / 60)};
+    for (const Column& column : view.columns) {
+      std::vector<Point> points = Thin(PointsOf(column.name), kPicturePoints);
+      for (Point& point : points) point.value /= view.unit;
+      panel.lines.push_back({column.label, std::move(points)});
     }
-    const double top = RoundUp(Highest(lines));
-    svg += "<g transform=\"translate(" + std::to_string(i % kPanelsAcross * kPanelWidth) + " " +
-           std::to_string(i / kPanelsAcross * kPanelHeight) + ")\">\n" +
-           Axes(panel, seconds(), top);
-    for (size_t k = 0; k < lines.size(); ++k) {
-      svg += Polyline(lines[k], seconds(), top, kColors[k]);
-    }
-    svg += "</g>\n";
+    panels.push_back(std::move(panel));
   }
-  return svg + "</svg>\n";
+  return DrawPanels(panels);
 }
 
 int RunSoakReport(const std::string& csv, const std::string& svg) {
