@@ -1,7 +1,5 @@
 #include "plugin/access.h"
 
-#include <string>
-
 #include "chat/control.h"
 #include "chat/figures.h"
 #include "chat/push_jobs.h"
@@ -16,6 +14,8 @@ Status TooLong(std::string_view what, size_t max) {
 Status Denied(std::string message) { return {Code::kDenied, std::move(message)}; }
 
 bool HasWildcard(std::string_view topic) { return topic.find_first_of("+#") != topic.npos; }
+
+constexpr std::string_view kAskPrefix = "ask/";
 
 // The part of `topic` after `prefix`, or nothing (data() == nullptr) where it begins otherwise.
 std::string_view After(std::string_view topic, std::string_view prefix) {
@@ -34,17 +34,59 @@ constexpr struct Own {
     {"typing/", false, Channel::kTyping},
 };
 
-// A topic <prefix><id>, to which anybody may send: whether it may reach that user or group is for
-// the engine. typing/group/ before typing/; the user "group" is typing/group.
+// A topic <prefix><id>, to which anybody may send: whether it may reach that user or group, and
+// what methods there are, is for the engine. typing/group/ before typing/; the user "group" is
+// typing/group.
 constexpr struct Addressed {
   std::string_view prefix;
   std::string_view what;
 } kAddressed[] = {
-    {"chat/", "user"},
-    {"group/", "group"},
-    {"typing/group/", "group"},
-    {"typing/", "user"},
+    {"chat/", "user"},   {"group/", "group"},    {"typing/group/", "group"},
+    {"typing/", "user"}, {kAskPrefix, "method"},
 };
+
+// A topic of those with a role.
+constexpr struct ByRole {
+  std::string_view topic;
+  Role role;
+  PublishKind kind;
+  std::string_view refusal;
+} kByRole[] = {
+    {"push/done", Role::kService, PublishKind::kCommand,
+     "only a service account may end a push job"},
+    {kControlTopic, Role::kAdmin, PublishKind::kControl, "only an admin may use this topic"},
+};
+
+// What a service may do for a user: as/<user>/ and one of these. Of whom or what, is for the
+// engine.
+constexpr struct Acted {
+  std::string_view prefix;
+  std::string_view what;  // none: it ends there
+  PublishKind kind;
+} kActed[] = {
+    {"chat/", "user", PublishKind::kCommand},    {"group/", "group", PublishKind::kCommand},
+    {"receipt/", "user", PublishKind::kCommand}, {"typing/group/", "group", PublishKind::kCommand},
+    {"typing/", "user", PublishKind::kCommand},  {kAskPrefix, "method", PublishKind::kCommand},
+    {"login", "", PublishKind::kLogin},
+};
+
+Result<PublishKind> MayAct(const Who& who, std::string_view as) {
+  if (who.role != Role::kService) {
+    return Error(Denied("only a service account may act for others"));
+  }
+  size_t slash = as.find('/');
+  std::string_view topic = slash == as.npos ? std::string_view() : as.substr(slash + 1);
+  for (const Acted& row : kActed) {
+    if (row.what.empty() ? topic == row.prefix : topic.starts_with(row.prefix)) return row.kind;
+  }
+  return Error(Denied("this topic is not for publishing to"));
+}
+
+// "chat/" and "user" → "chat/{user}"
+std::string Address(std::string_view prefix, std::string_view what) {
+  std::string address(prefix);
+  return what.empty() ? address : address + '{' + std::string(what) + '}';
+}
 
 }  // namespace
 
@@ -65,29 +107,33 @@ Result<PublishKind> MayPublish(const Who& who, std::string_view topic) {
   for (const Addressed& row : kAddressed) {
     std::string_view to = After(topic, row.prefix);
     if (to.data() == nullptr) continue;
-    if (ValidId(to)) return PublishKind::kCommand;
+    if (row.prefix == kAskPrefix || ValidId(to)) return PublishKind::kCommand;
     return Error(Denied("the topic names no " + std::string(row.what) + " id"));
   }
-  if (topic.starts_with("ask/")) return PublishKind::kCommand;
   for (const Own& own : kOwn) {
     if (own.publish && After(topic, own.prefix) == who.user.str()) return PublishKind::kCommand;
   }
-  if (topic.starts_with("as/")) {
-    if (who.role == Role::kService) return PublishKind::kCommand;
-    return Error(Denied("only a service account may act for others"));
+  for (const ByRole& row : kByRole) {
+    if (topic != row.topic) continue;
+    if (who.role == row.role) return row.kind;
+    return Error(Denied(std::string(row.refusal)));
   }
-  if (topic == "push/done") {
-    if (who.role == Role::kService) return PublishKind::kCommand;
-    return Error(Denied("only a service account may end a push job"));
-  }
-  if (topic == kControlTopic) {
-    if (who.role == Role::kAdmin) return PublishKind::kControl;
-    return Error(Denied("only an admin may use " + std::string(kControlTopic)));
-  }
+  if (std::string_view as = After(topic, "as/"); as.data() != nullptr) return MayAct(who, as);
   if (topic.starts_with("receipt/") || topic.starts_with("presence/")) {
     return Error(Denied("only its owner may publish to this topic"));
   }
   return Error(Denied("this topic is not for publishing to"));
+}
+
+std::vector<std::string> PublishAddresses() {
+  std::vector<std::string> all;
+  for (const Addressed& row : kAddressed) all.push_back(Address(row.prefix, row.what));
+  for (const Own& row : kOwn) {
+    if (row.publish) all.push_back(Address(row.prefix, "user"));
+  }
+  for (const ByRole& row : kByRole) all.emplace_back(row.topic);
+  for (const Acted& row : kActed) all.push_back("as/{user}/" + Address(row.prefix, row.what));
+  return all;
 }
 
 Result<Subscription> MaySubscribe(const Who& who, std::string_view filter) {

@@ -6,7 +6,9 @@
 #ifndef PARLEY_PLUGIN_ACCESS_H_
 #define PARLEY_PLUGIN_ACCESS_H_
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "chat/command.h"
 #include "storage/credentials.h"
@@ -32,8 +34,12 @@ Status CheckClientId(std::string_view client_id, const UserId& user);
 enum class PublishKind {
   kCommand,  // goes to the engine
   kControl,  // $CONTROL/parley/v1
+  kLogin,    // as/<user>/login: a service has somebody's password checked
 };
 Result<PublishKind> MayPublish(const Who& who, std::string_view topic);
+
+// All that somebody may publish to, as docs/asyncapi.yaml writes it: "as/{user}/chat/{user}".
+std::vector<std::string> PublishAddresses();
 
 // What an allowed SUBSCRIBE subscribes to. `admin`: $SYS and control answers, which the broker
 // delivers or which come unasked.

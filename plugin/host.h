@@ -124,8 +124,7 @@ class Host {
                   int64_t retry_after_ms, const AnswerTo& to);
 
   // vouch.cc
-  static std::string_view VouchedFor(std::string_view topic);
-  void Vouch(const Session& session, std::string_view user, const Published& published);
+  void Vouch(const Session& session, const Published& published);
   LoginResult CheckKey(const UserId& user, std::string_view secret) const;
   void AnswerVouch(const Vouching& vouching, const LoginResult& result);
   Status IssueVouched(const UserId& user, const WantedToken& wanted, std::string* members);

@@ -314,7 +314,8 @@ int Host::OnMessage(mosquitto_evt_message* event) {
   Session* session = sessions_.Find(event->client);
   // A bridge of this broker's own asks no ACL; it is nobody here.
   if (session == nullptr) return MOSQ_ERR_ACL_DENIED;
-  if (!MayPublish(session->who, event->topic)) return MOSQ_ERR_ACL_DENIED;
+  auto kind = MayPublish(session->who, event->topic);
+  if (!kind) return MOSQ_ERR_ACL_DENIED;
   Published published;
   published.session = session->id;
   published.ts_ms = env_->NowMs();
@@ -325,8 +326,8 @@ int Host::OnMessage(mosquitto_evt_message* event) {
     RefuseTopic(*session, event->topic, status);
     return MOSQ_ERR_ACL_DENIED;
   }
-  if (std::string_view user = VouchedFor(published.topic); !user.empty()) {
-    Vouch(*session, user, published);
+  if (*kind == PublishKind::kLogin) {
+    Vouch(*session, published);
   } else {
     Pass(*session, std::move(published));
   }

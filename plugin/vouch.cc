@@ -84,17 +84,16 @@ Status RefusalStatus(LoginRefusal refusal) {
   }
 }
 
-}  // namespace
-
-// "as/alice/login" → "alice"; else empty.
-std::string_view Host::VouchedFor(std::string_view topic) {
-  if (!topic.starts_with("as/") || !topic.ends_with("/login")) return {};
-  if (topic.size() <= 9) return {};
-  std::string_view user = topic.substr(3, topic.size() - 9);
-  return user.find('/') == user.npos ? user : std::string_view();
+// "as/alice/login" → "alice"
+std::string_view VouchedFor(std::string_view topic) {
+  topic.remove_prefix(std::string_view("as/").size());
+  return topic.substr(0, topic.find('/'));
 }
 
-void Host::Vouch(const Session& session, std::string_view user, const Published& published) {
+}  // namespace
+
+void Host::Vouch(const Session& session, const Published& published) {
+  std::string_view user = VouchedFor(published.topic);
   AnswerTo to{published.response_topic, published.correlation};
   auto request = ParseVouch(published.payload);
   if (!request) return RefuseTopic(session, published.topic, request.error(), to);

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "chat/engine.h"
+#include "plugin/access.h"
 #include "tests/catch.h"
 #include "tests/e2e/device.h"
 
@@ -16,7 +17,8 @@ TEST_CASE("the AsyncAPI document and the program agree, and its examples run") {
   }
   server.AddUser("gateway", ChatServer::PasswordOf("gateway"), {"--role", "service"});
   const std::string table = server.dir() / "table.json";
-  std::ofstream(table) << Json{{"methods", Engine::Methods()}}.dump();
+  std::ofstream(table)
+      << Json{{"methods", Engine::Methods()}, {"publish", PublishAddresses()}}.dump();
   const std::string port = std::to_string(server.port());
   const CommandResult result =
       RunCommand({"node", PARLEY_E2E_JS "/asyncapi.js", port, table, PARLEY_ASYNCAPI});

@@ -2,6 +2,8 @@
 // protocol's table says, in other words; and no filter lets anybody read what is another's.
 //
 //   input := role:u8 user "\n" client id "\n" topic     the topic to its end
+#include <set>
+#include <string_view>
 #include <vector>
 
 #include "chat/control.h"
@@ -31,11 +33,20 @@ bool Matches(const Parts& filter, const Parts& topic, size_t at = 0) {
   return (filter[at] == "+" || filter[at] == topic[at]) && Matches(filter, topic, at + 1);
 }
 
+// as/<user>/…
+bool ActTable(const Parts& parts) {
+  if (parts.size() < 3) return false;
+  if (parts[2] == "login") return parts.size() == 3;
+  static const std::set<std::string_view> kActed = {"ask", "chat", "group", "receipt", "typing"};
+  return parts.size() > 3 && kActed.count(parts[2]) > 0;
+}
+
 bool PublishTable(const Who& who, std::string_view topic) {
   const Parts parts = Split(topic);
   const std::string_view first = parts[0];
   if (first == "ask") return parts.size() > 1;
-  if (first == "as") return who.role == Role::kService && parts.size() > 1;
+  if (first == "as") return who.role == Role::kService && ActTable(parts);
+  if (topic == "push/done") return who.role == Role::kService;
   if (topic == "$CONTROL/parley/v1") return who.role == Role::kAdmin;
   if (first == "typing" && parts.size() == 3) return parts[1] == "group" && ValidId(parts[2]);
   if (parts.size() != 2) return false;

@@ -1,5 +1,6 @@
 #include "plugin/access.h"
 
+#include <algorithm>
 #include <map>
 
 #include "tests/catch.h"
@@ -24,7 +25,25 @@ TEST_CASE("who may publish to what") {
   CHECK(*MayPublish(kAlice, "presence/alice") == PublishKind::kCommand);
   CHECK(*MayPublish(kGateway, "as/bob/group/ubuntu") == PublishKind::kCommand);
   CHECK(*MayPublish(kGateway, "as/bob/chat/carol") == PublishKind::kCommand);
+  CHECK(*MayPublish(kGateway, "as/bob/login") == PublishKind::kLogin);
   CHECK(*MayPublish(kAdmin, "$CONTROL/parley/v1") == PublishKind::kControl);
+}
+
+TEST_CASE("a service does nothing for others but what the table has") {
+  for (const char* topic :
+       {"as/", "as/bob", "as/bob/", "as/bob/login/x", "as/bob/presence/bob", "as/bob/push/done",
+        "as/bob/as/carol/login", "as/bob/$CONTROL/parley/v1"}) {
+    CAPTURE(topic);
+    CHECK_FALSE(MayPublish(kGateway, topic));
+  }
+}
+
+TEST_CASE("what there is to publish to is named as the documents name it") {
+  const std::vector<std::string> all = PublishAddresses();
+  for (const char* address : {"chat/{user}", "ask/{method}", "presence/{user}", "push/done",
+                              "as/{user}/group/{group}", "as/{user}/login"}) {
+    CHECK(std::count(all.begin(), all.end(), address) == 1);
+  }
 }
 
 TEST_CASE("what nobody, or only others, may publish to") {

@@ -1,7 +1,8 @@
 // Holds docs/asyncapi.yaml against the running program:
 //   node asyncapi.js PORT TABLE DOCUMENT
-// TABLE (JSON) is what the program says of itself: {"methods":{"sync":["rid",…],…}}. The broker has the
-// accounts alice, bob, carol and gateway (a service), with passwords "password of <user>".
+// TABLE (JSON) is what the program says of itself: {"methods":{"sync":["rid",…],…},"publish":["chat/{user}",…]},
+// the addresses that somebody may publish to. The broker has the accounts alice, bob, carol and gateway (a
+// service), with passwords "password of <user>".
 // Prints what doesn't fit, a line each, and exits with 1 if anything doesn't.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -90,10 +91,26 @@ function compareMethods() {
   }
 }
 
+// The addresses of a channel: one for each value of a parameter that has an enum.
+function addressesOf({ address, parameters = {} }) {
+  return Object.entries(parameters).reduce((all, [name, parameter]) => {
+    const values = resolve(parameter).enum ?? [`{${name}}`];
+    return all.flatMap((one) => values.map((value) => one.replace(`{${name}}`, value)));
+  }, [address]);
+}
+
+function compareAddresses() {
+  const sent = Object.values(document.operations).filter((one) => one.action === 'send').map((one) => resolve(one.channel));
+  const addresses = [...new Set(sent)].flatMap(addressesOf);
+  if (sorted(addresses) === sorted(table.publish)) return;
+  complain(`to be published to: ${sorted(addresses)}\n   program: ${sorted(table.publish)}`);
+}
+
 // ---- Against the running broker
 
 const channelOf = (topic) => {
   if (topic.startsWith('typing/group/')) return 'typingGroup';
+  if (/^as\/[^/]+\/login$/.test(topic)) return 'login';
   if (topic.startsWith('$CONTROL/')) return topic.endsWith('/response') ? 'controlResponse' : 'control';
   if (topic.startsWith('$SYS/')) return 'figures';
   if (topic === 'push/done') return 'pushDone';
@@ -162,7 +179,7 @@ async function outcomeOf(device, topic, payload, message) {
   });
   const text = message.contentType === 'text/plain' ? payload : JSON.stringify(payload);
   await device.connection.publishAsync(topic, text, { qos: 1 });
-  if (['ask', 'chat', 'group'].includes(kind)) return first;
+  if (['ask', 'chat', 'group', 'login'].includes(kind)) return first;
   // Of the others only what is wrong is answered: a request behind it tells that it wasn't.
   const behind = device.next('what is behind', (channel, got) => got.rid === 'behind');
   await device.connection.publishAsync('ask/recent', '{"rid":"behind"}', { qos: 1 });
@@ -236,6 +253,7 @@ async function checkTopics() {
 validateDocument();
 checkReferences(document);
 compareMethods();
+compareAddresses();
 try {
   await runExamples();
   await checkTopics();
