@@ -115,7 +115,10 @@ class StoreEnv::LogFile : public leveldb::WritableFile {
  public:
   LogFile(StoreEnv* env, leveldb::WritableFile* file) : env_(env), file_(file) {}
   ~LogFile() override { env_->Note(Sync()); }
-  leveldb::Status Append(const leveldb::Slice& data) override { return file_->Append(data); }
+  leveldb::Status Append(const leveldb::Slice& data) override {
+    leveldb::Status failure = env_->failure();
+    return failure.ok() ? file_->Append(data) : failure;
+  }
   leveldb::Status Flush() override { return file_->Flush(); }
   leveldb::Status Close() override {
     leveldb::Status status = Sync();
@@ -161,6 +164,11 @@ leveldb::Status StoreEnv::RemoveFile(const std::string& path) {
 void StoreEnv::Note(const leveldb::Status& status) {
   std::lock_guard lock(mutex_);
   if (!status.ok() && failure_.ok()) failure_ = status;
+}
+
+leveldb::Status StoreEnv::failure() {
+  std::lock_guard lock(mutex_);
+  return failure_;
 }
 
 leveldb::Status StoreEnv::TakeFailure() {

@@ -9,14 +9,16 @@
 //
 // - StoreEnv syncs a log when it is closed, and the directory that names it;
 // - it syncs the directory when CURRENT was renamed, before LevelDB goes on with a new log, which
-// must
-//   not outlive what it follows; and takes a rename that failed but happened for one that happened,
-//   else LevelDB would remove the manifest that CURRENT names;
+//   must not outlive what it follows; and takes a rename that failed but happened for one that
+//   happened, else LevelDB would remove the manifest that CURRENT names;
 // - the removal of a log is made durable, before the next one's records are: one that came back
-// could
-//   be torn, as nobody has synced it, and would be taken for damage;
-// - CutTornLog shortens the last log to its last whole record before LevelDB sees it. What is cut
-//   was never synced, or is missed: the log finds that the store lags behind the journal.
+//   could be torn, as nobody has synced it, and would be taken for damage;
+// - where one of these fails, which LevelDB isn't told, no log takes a record until the store has
+//   been opened again, which makes tables of them all: so whatever a later log's records follow is
+//   durable, and a hole in front of them is damage;
+// - CutTornLog shortens the last log with records to its last whole one before LevelDB sees it.
+//   What is cut was never synced, or is missed: the log finds that the store lags behind the
+//   journal.
 //
 // Source of the format: LevelDB's doc/log_format.md.
 #ifndef PARLEY_STORAGE_LEVELDB_ENV_H_
@@ -41,13 +43,14 @@ class StoreEnv : public leveldb::EnvWrapper {
   leveldb::Status RenameFile(const std::string& from, const std::string& to) override;
   leveldb::Status RemoveFile(const std::string& path) override;
 
-  // The first sync that failed where LevelDB couldn't be told, since the last call: writes before
-  // it may be lost in a power cut.
+  // The first sync that failed where LevelDB couldn't be told: writes before it may be lost in a
+  // power cut. Until it is taken, appends to logs fail.
   leveldb::Status TakeFailure();
 
  private:
   class LogFile;
 
+  leveldb::Status failure();
   void Note(const leveldb::Status& status);
 
   std::function<leveldb::Status()> sync_dir_;

@@ -163,6 +163,31 @@ TEST_CASE("a sync covers the writes in LevelDB's earlier logs too, or fails") {
   CHECK(CutPowerBehindNewLog(made + 1).second == 1);  // the old one's sync on closing
 }
 
+TEST_CASE("a store opens after a power cut that followed a failed sync of a log on its closing") {
+  constexpr size_t kBodyBytes = 60'000;
+  constexpr uint64_t kFillsTheMemtable = 100;
+  const uint64_t closing = CutPowerBehindNewLog(UINT64_MAX).first + 1;
+  for (uint64_t seed = 1; seed <= 8; ++seed) {
+    INFO("seed " << seed);
+    std::mt19937_64 random(seed);
+    TempDir dir;
+    LossyLevelDbEnv env;
+    std::unique_ptr<LevelDbStore> store = MustOpen(dir.path(), &env);
+    env.HoldBackground();
+    env.FailFrom(closing, 1);
+    uint64_t lsn = 1;
+    while (lsn <= kFillsTheMemtable && ApplyOne(store.get(), lsn, kBodyBytes).ok()) ++lsn;
+    env.Kill();
+    env.LetBackgroundGo();
+    store.reset();
+    env.PowerCut(&random);
+    env.Heal();
+    store = MustOpen(dir.path(), &env);
+    REQUIRE(ApplyThrough(store.get(), kFillsTheMemtable, kBodyBytes).ok());
+    CheckHolds(*store, kFillsTheMemtable, kBodyBytes);
+  }
+}
+
 TEST_CASE("after a power cut a store holds what was synced, and takes the rest again") {
   for (uint64_t seed = 1; seed <= 60; ++seed) {
     INFO("seed " << seed);
