@@ -206,8 +206,15 @@ class Recovery {
       behind = std::min(behind, one.applied);
       ahead = std::max({ahead, one.applied, *newest});
     }
-    if (ahead > out_.journal->last()) return StoresAreAhead(ahead);
-    return out_.journal->Read(behind, out_.journal->last(), [&](std::vector<Transaction> found) {
+    const bool jumps = ahead > out_.journal->last();
+    Status status = jumps ? StoresAreAhead(ahead) : Status();
+    if (status.ok()) status = ApplyJournal(behind);
+    if (status.ok() && jumps) out_.journal->JumpTo(ahead);
+    return status;
+  }
+
+  Status ApplyJournal(Lsn after) {
+    return out_.journal->Read(after, out_.journal->last(), [&](std::vector<Transaction> found) {
       for (Behind& one : out_.behind) {
         Status status = Apply(&one, found);
         if (!status.ok()) return Named(one, status);
@@ -231,7 +238,7 @@ class Recovery {
     return one->store->Apply(missing, one->share.mine);
   }
 
-  // Only durability os lets that happen.
+  // Only durability os lets that happen; anything else is refused.
   Status StoresAreAhead(Lsn ahead) {
     const std::string what = "the stores know transactions up to " + std::to_string(ahead.value()) +
                              ", the journal only to " +
@@ -246,7 +253,6 @@ class Recovery {
                                            "restore the directory from a backup");
     }
     listener_->LogLine("log event=jump reason=\"" + what + "\"");
-    out_.journal->JumpTo(ahead);
     return Status();
   }
 

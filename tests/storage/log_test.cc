@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "storage/journal.h"
 #include "tests/catch.h"
 #include "tests/storage/clock_env.h"
 #include "tests/storage/log_bench.h"
@@ -748,6 +749,56 @@ TEST_CASE("without syncs the numbers go on past what any store knows after a pow
     bench.Close();
     REQUIRE(bench.Open().ok());
     CHECK((*bench.log->store(user.str()))->ReadTail(user)->last == before.Next());
+  }
+  CHECK(jumps > 0);
+}
+
+// Who sent what, under which id, in all that the journal has.
+std::vector<std::pair<UserId, std::string>> SentInJournal(LogBench* bench) {
+  JournalOptions options;
+  options.dir = "/data/journal";
+  options.unsynced = true;
+  auto journal = Journal::Open(options, &bench->disk, [](const std::string&) {});
+  REQUIRE(journal.has_value());
+  std::vector<std::pair<UserId, std::string>> sent;
+  const Lsn before((*journal)->first().value() - 1);
+  auto visit = [&](const std::vector<Transaction>& transactions) {
+    for (const Transaction& transaction : transactions) {
+      for (const Record& record : transaction.records) {
+        if (const auto* message = std::get_if<MessageRecord>(&record)) {
+          sent.emplace_back(message->from, message->id);
+        }
+      }
+    }
+    return Status();
+  };
+  REQUIRE((*journal)->Read(before, (*journal)->last(), visit).ok());
+  return sent;
+}
+
+TEST_CASE("without syncs, where one store is ahead of the journal the others get what it has") {
+  int jumps = 0;
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    LogBench bench(seed);
+    INFO("seed " << seed);
+    bench.options.durability = Durability::kOs;
+    REQUIRE(bench.Open().ok());
+    for (int i = 0; i < 20; ++i) SendAndWait(&bench, 1);
+    bench.Apply(bench.UserOf(0));
+    bench.Apply(bench.UserOf(1));
+    bench.disk.CutPower();
+    bench.Close();
+    bench.disk.PowerOn();
+    const auto sent = SentInJournal(&bench);
+    REQUIRE(bench.Open().ok());
+    if (!bench.heard->HasSaid("event=jump")) continue;
+    jumps += !sent.empty();
+    for (const auto& [user, id] : sent) {
+      auto place = (*bench.log->store(user.str()))->FindSent(user, id);
+      REQUIRE(place.has_value());
+      INFO(id << " of " << user.str());
+      CHECK(place->found());
+    }
   }
   CHECK(jumps > 0);
 }
