@@ -11,32 +11,38 @@ SentIds::Fingerprint SentIds::Of(std::string_view id) {
   return {hash.high64, hash.low64};
 }
 
-std::vector<SentIds::Place>::const_iterator SentIds::Lower(const Fingerprint& id) const {
-  return std::lower_bound(
-      by_id_.begin(), by_id_.end(), id,
-      [this](Place place, const Fingerprint& wanted) { return latest_[place].id < wanted; });
+std::vector<SentIds::Key>::const_iterator SentIds::Lower(Key key) const {
+  return std::lower_bound(by_id_.begin(), by_id_.end(), key);
+}
+
+const SentIds::Entry* SentIds::Find(const Fingerprint& id) const {
+  const Key first = KeyOf(id, 0);
+  for (auto at = Lower(first); at != by_id_.end() && (*at & ~kPlaces) == first; ++at) {
+    const Entry& entry = latest_[*at & kPlaces];
+    if (entry.id == id) return &entry;
+  }
+  return nullptr;
 }
 
 std::optional<SentIds::Sent> SentIds::Find(std::string_view id) const {
-  const Fingerprint wanted = Of(id);
-  const auto at = Lower(wanted);
-  if (at == by_id_.end() || latest_[*at].id != wanted) return std::nullopt;
-  return latest_[*at].sent;
+  const Entry* found = Find(Of(id));
+  return found == nullptr ? std::nullopt : std::optional(found->sent);
 }
 
 void SentIds::Add(std::string_view id, const Sent& sent) {
   const Entry entry{Of(id), sent};
-  if (const auto at = Lower(entry.id); at != by_id_.end() && latest_[*at].id == entry.id) return;
-  auto place = static_cast<Place>(latest_.size());
+  if (Find(entry.id) != nullptr) return;
+  size_t place = latest_.size();
   if (latest_.size() < kSentIdsKept) {
     latest_.push_back(entry);
   } else {
-    place = static_cast<Place>(oldest_);
-    by_id_.erase(Lower(latest_[oldest_].id));
-    latest_[oldest_] = entry;
+    place = oldest_;
+    by_id_.erase(Lower(KeyOf(latest_[place].id, place)));
+    latest_[place] = entry;
     oldest_ = (oldest_ + 1) % kSentIdsKept;
   }
-  by_id_.insert(Lower(entry.id), place);
+  const Key key = KeyOf(entry.id, place);
+  by_id_.insert(Lower(key), key);
 }
 
 }  // namespace parley

@@ -1,6 +1,6 @@
 // The ids that a user sent last, and what came of each: what is sent again changes nothing.
 //
-// 50 bytes for an id, whatever its length: of the id a 128-bit fingerprint is kept. Two ids of one
+// 56 bytes for an id, whatever its length: of the id a 128-bit fingerprint is kept. Two ids of one
 // user that share one would be taken for the same; the user can gain nothing by making such.
 // Owner: a user in the engine. One thread.
 #ifndef PARLEY_CHAT_SENT_IDS_H_
@@ -43,15 +43,20 @@ class SentIds {
     Fingerprint id;
     Sent sent;
   };
-  using Place = uint16_t;  // in latest_
+  // The first 48 bits of a fingerprint, then a place in latest_: a search stays within by_id_.
+  using Key = uint64_t;
 
   static Fingerprint Of(std::string_view id);
-  // The first in by_id_ that isn't below.
-  std::vector<Place>::const_iterator Lower(const Fingerprint& id) const;
+  static Key KeyOf(const Fingerprint& id, size_t place) { return (id.high & ~kPlaces) | place; }
+  std::vector<Key>::const_iterator Lower(Key key) const;
+  const Entry* Find(const Fingerprint& id) const;
+
+  static constexpr Key kPlaces = 0xffff;
+  static_assert(kSentIdsKept <= kPlaces);
 
   std::vector<Entry> latest_;  // a ring once it is full
   size_t oldest_ = 0;          // … where it begins
-  std::vector<Place> by_id_;   // by fingerprint
+  std::vector<Key> by_id_;     // ascending
 };
 
 }  // namespace parley
