@@ -74,7 +74,7 @@ renew_users() {
 }
 
 # configuration KIND: mosquitto.conf with our listener, and the plugin's part for our data or none.
-# KIND is plain, parley, or preload: Parley with libparley_io.so.
+# KIND is plain, parley, or preload: Parley with libparley_io.so and jemalloc.
 # The broker stays the user that runs this, who can read the plugin wherever it was built.
 configuration() {
   awk -v kind="$1" -v port="$port" -v plugin="${bin%/bin}/lib/mosquitto_parley.so" \
@@ -101,7 +101,7 @@ start_broker() {
   while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
   configuration "$kind" >"$work/$kind.conf"
   local preload=()
-  if [ "$kind" = preload ]; then preload=(LD_PRELOAD="${bin%/bin}/lib/libparley_io.so"); fi
+  if [ "$kind" = preload ]; then preload=(LD_PRELOAD="libjemalloc.so.2:${bin%/bin}/lib/libparley_io.so"); fi
   env "${preload[@]}" "$(PATH=$PATH:/usr/sbin command -v mosquitto)" -c "$work/$kind.conf" \
     </dev/null >"$work/$kind.log" 2>&1 &
   broker=$!
