@@ -46,7 +46,7 @@ void Broker::Connect(Phone& phone) {
   sessions_[phone.session] = &phone;
   trace_->Note(phone.name + " connects");
   server_->engine().PostAlways(
-      Connected{phone.session, UserId(phone.user), DeviceId(phone.name), false, false});
+      Connected{phone.session, UserId(phone.user), DeviceId(phone.name), phone.gateway, false});
 }
 
 void Broker::Disconnect(Phone& phone) {
@@ -88,6 +88,11 @@ void Broker::SubscribeGroup(Phone& phone, const std::string& group) {
   phone.last_of_group.erase(group);
   trace_->Note(phone.name + " subscribes to " + group);
   server_->engine().PostAlways(Subscribed{phone.session, Channel::kGroup, GroupId(group), 1});
+}
+
+void Broker::SubscribePushes(Phone& gateway) {
+  trace_->Note(gateway.name + " subscribes to pushes");
+  server_->engine().PostAlways(Subscribed{gateway.session, Channel::kPushNtfy});
 }
 
 Phone* Broker::Find(SessionId session) {
@@ -138,11 +143,12 @@ bool Broker::Receive(Phone& phone) {
   bool taken = server_->engine().Post(std::move(published));
   trace_->Note(phone.name + " → " + packet.topic + " " + Shortened(packet.payload) +
                (taken ? "" : " (busy)"));
+  if (!taken && phone.gateway) phone.up.push_front(packet);  // it tries again
   if (!taken && packet.token != 0) {
     json refusal = {{"ok", false}, {"id", oracle_->message(packet.token).id}};
     oracle_->Answered(phone.user, refusal);
   }
-  return true;
+  return taken || !phone.gateway;
 }
 
 bool Broker::Turn(size_t effects_max) {
@@ -175,7 +181,9 @@ void Broker::Deliver(const Effect& effect) {
   }
   if (effect.payload.empty()) return;
   trace_->Note(phone->name + " ← " + Shortened(effect.payload));
-  if (effect.channel == Channel::kReceipt) {
+  if (phone->gateway) {
+    on_push(*phone, json::parse(effect.payload));
+  } else if (effect.channel == Channel::kReceipt) {
     oracle_->ShownReceipt(phone->user, json::parse(effect.payload));
   } else if (effect.channel == Channel::kAnswer) {
     AnswerTo(*phone, json::parse(effect.payload));

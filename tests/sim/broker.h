@@ -28,6 +28,7 @@ struct Packet {
 struct Phone {
   std::string user;
   std::string name;       // its client id
+  bool gateway = false;   // takes pushes; nobody's phone
   bool confirms = false;  // sends receipts
   SessionId session = 0;  // 0: not connected
   bool inbox = false;
@@ -66,11 +67,15 @@ class Broker {
   void Subscribe(Phone& phone);  // to its inbox and receipts
   void Unsubscribe(Phone& phone);
   void SubscribeGroup(Phone& phone, const std::string& group);
+  void SubscribePushes(Phone& gateway);
   void Publish(Phone& phone, Packet packet);
   // Returns the request's id.
   std::string Ask(Phone& phone, const std::string& method, json request);
   // The answer to one, once it is there; asked for once.
   std::optional<json> TakeAnswer(const std::string& rid);
+
+  // A gateway is given a push job, or a refusal.
+  std::function<void(Phone& gateway, const json& job)> on_push;
 
   // Some packets come in, some effects go out. False: there was nothing.
   bool Turn(size_t effects_max);

@@ -72,6 +72,8 @@ class Oracle {
   void Tried(Message& message) {
     if (++message.attempts == 1) message.first_tried = ++tried_;
   }
+  // How many messages were tried by now: first_tried of the latest.
+  uint64_t tried() const { return tried_; }
   // One of the user's own that it sent more than once: it may come again.
   bool WasResent(const std::string& user, const json& message);
   void Confirmed(const std::string& user, uint64_t seq);

@@ -45,6 +45,7 @@ class Server {
   EngineThread& engine() { return *process_->engine; }
   Release& release() { return *process_->release; }
   Log& log() { return *process_->log; }
+  Roster& roster() { return *process_->roster; }
   TopicMembers& topic_members() { return *process_->topic_members; }
 
  private:

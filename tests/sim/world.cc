@@ -9,10 +9,13 @@ namespace {
 
 constexpr char kDataDir[] = "/data";
 
+// By the seed, and not by a choice of the run's: runs without are as they were.
+bool HasPushes(uint64_t seed) { return Dice(~seed).OneIn(3); }
+
 }  // namespace
 
 // Small limits, so that a short life reaches all of them.
-ServerOptions World::OptionsFor(Dice* random) {
+ServerOptions World::OptionsFor(Dice* random, bool pushes) {
   ServerOptions options;
   EngineOptions& engine = options.engine.engine;
   engine.window = random->Between(2, 40);
@@ -37,16 +40,25 @@ ServerOptions World::OptionsFor(Dice* random) {
   log.retry_ms = static_cast<int64_t>(random->Between(1, 100));
   log.retry_max = static_cast<int>(random->Between(0, 3));
   log.store_queue_bytes_max = random->OneIn(3) ? 2000 : 64 << 20;
+  if (!pushes) return options;
+  engine.push_delay_ms = static_cast<int64_t>(random->Below(1000));
+  engine.push_again_s = static_cast<int64_t>(random->Below(3));
+  engine.push_lease_s = 20;
+  engine.push_window = random->Between(1, 5);
+  engine.push_retry_ms = 50;
+  engine.push_attempts_max = static_cast<uint32_t>(random->Between(2, 6));
+  engine.push_age_max_s = 30 * 86'400;
   return options;
 }
 
 World::World(uint64_t seed, bool verbose)
-    : random_(seed),
+    : has_pushes_(HasPushes(seed)),
+      random_(seed),
       scheduler_(random_.Next()),
       trace_(verbose),
       disk_(random_.Next()),
-      accounts_(users_),
-      options_(OptionsFor(&random_)),
+      accounts_({"alice", "bob", "carol", "dave", "erin", "gateway"}),
+      options_(OptionsFor(&random_, has_pushes_)),
       server_(options_, &disk_, &accounts_),
       broker_(&server_, &oracle_, &trace_, &random_) {
   for (const std::string& user : users_) {
@@ -74,6 +86,7 @@ void World::Live() {
   bool made = disk_.MakeDir(kDataDir).ok() && disk_.OpenWritable("/data/roster.db") &&
               disk_.SyncDir(kDataDir).ok();
   if (!made) throw Violation{"the disk can't be used"};
+  if (has_pushes_) StartPushes();
   for (uint64_t step = 0; step < steps_; ++step) Step();
   Audit();
   Died("kill -9, for the last time");
@@ -90,6 +103,7 @@ void World::Step() {
     for (uint64_t i = random_.Below(4); i > 0; --i) {
       Act(broker_.phones()[random_.Below(broker_.phones().size())]);
     }
+    RunGateways();
     broker_.Turn(random_.OneIn(4) ? 1 : 500);
   }
   if (random_.OneIn(trouble_one_in_)) GoWrong();

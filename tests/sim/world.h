@@ -37,7 +37,7 @@ class World {
   std::string Threads() const { return scheduler_.Describe(); }
 
  private:
-  static ServerOptions OptionsFor(Dice* random);
+  static ServerOptions OptionsFor(Dice* random, bool pushes);
   bool PowerMayGo() const { return options_.log.durability != Durability::kOs; }
   bool PowerCutsLose() const { return options_.log.durability == Durability::kInterval; }
 
@@ -73,18 +73,43 @@ class World {
   void NoticePowerCut();
   void Died(const char* how);
 
+  // world_push.cc: who is to be woken, and the gateways.
+  bool StaysAway(const Phone& phone) const;
+  void StartPushes();
+  void OptIn();
+  void RunGateways();
+  void TakePush(Phone& gateway, const json& job);
+  void EndPush(Phone& gateway, const json& job, const char* how, const json& outcome);
+  void Lose(Phone& gateway, const char* how);
+  bool PushesAreDone();
+  void CheckPushes();
+
   // world_audit.cc: all is read and checked.
   void Audit();
   void ReadAll();
   void Rot();
   std::string RotSomething(size_t* offset);
   void Quiet();
+  void ComeToRest();
   void AuditUser(Phone& phone);
   void AuditGroups(Phone& phone);
   void AuditContacts();
   json AskUntilAnswered(Phone& phone, const std::string& method, json request);
   std::optional<json> AskOnce(Phone& phone, const std::string& method, const json& request);
 
+  // What became of the pushes, by conversation: the latest message of which a job told that came
+  // to its end, by the gateways, or for certain.
+  struct Pushes {
+    bool gone = false;        // a gateway said so since the opt-in
+    bool amiss = false;       // something went wrong since all was done
+    bool mended = false;      // gateways do right
+    uint64_t away_since = 0;  // Oracle::tried
+    std::map<std::string, uint64_t> told;
+    std::map<std::string, uint64_t> done;
+    std::map<std::string, uint64_t> dead;  // as dead letters
+  };
+
+  const bool has_pushes_;
   Dice random_;
   Scheduler scheduler_;
   Trace trace_;
@@ -97,6 +122,8 @@ class World {
   Oracle oracle_;
   Broker broker_;
   std::vector<Phone*> auditors_;  // one of each user
+  std::vector<Phone*> gateways_;
+  Pushes pushes_;
   uint64_t steps_ = 0;
   uint64_t trouble_one_in_ = 0;
   uint64_t long_one_in_ = 0;  // messages

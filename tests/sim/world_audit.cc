@@ -28,6 +28,7 @@ std::vector<std::string> NamesIn(Disk* disk, const std::string& dir) {
 
 void World::Audit() {
   trace_.Note("audit");
+  pushes_.mended = true;
   do {
     forgotten_ = false;
     Mend();
@@ -35,6 +36,10 @@ void World::Audit() {
     ReadAll();
   } while (forgotten_);
   oracle_.Check(users_);
+  if (has_pushes_) {
+    CheckPushes();
+    OptIn();
+  }
   for (Phone* phone : auditors_) broker_.Disconnect(*phone);
   trace_.Note("audited");
 }
@@ -48,11 +53,20 @@ void World::ReadAll() {
 // Everything works again and nothing is under way.
 void World::Quiet() {
   const int64_t give_up_us = scheduler_.now_us() + kPatienceUs;
+  do {
+    if (scheduler_.now_us() > give_up_us) throw Violation{"pushes stay open"};
+    ComeToRest();
+  } while (has_pushes_ && !PushesAreDone());
+}
+
+void World::ComeToRest() {
+  const int64_t give_up_us = scheduler_.now_us() + kPatienceUs;
   int64_t quiet_since_us = scheduler_.now_us();
   while (scheduler_.now_us() - quiet_since_us < kQuietUs) {
     if (scheduler_.now_us() > give_up_us) throw Violation{"it doesn't come to rest"};
     NoticePowerCut();
     if (server_.state() == Server::State::kDown) StartServer();
+    RunGateways();
     if (broker_.Turn(500) || !IsUp(server_)) quiet_since_us = scheduler_.now_us();
     scheduler_.SleepUs(10'000);
   }

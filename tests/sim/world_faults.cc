@@ -11,6 +11,7 @@ constexpr int64_t kSlownessUs = 100;
 }  // namespace
 
 void World::GoWrong() {
+  pushes_.amiss = true;
   switch (random_.Below(12)) {
     case 0:
     case 1:
@@ -93,6 +94,7 @@ void World::Died(const char* how) {
   scheduler_.Kill();
   server_.Died();
   broker_.Died();
+  pushes_.amiss = true;
 }
 
 void World::KillProcess() {
@@ -119,6 +121,7 @@ void World::NoticePowerCut() {
   if (PowerCutsLose()) {
     forgotten_ = true;
     oracle_.Forget();
+    pushes_.done.clear();
   }
   if (random_.OneIn(10))
     disk_.JumpClock(static_cast<int64_t>(random_.Below(7'200'000)) - 3'600'000);
@@ -140,6 +143,7 @@ void World::StartServer() {
     if (random_.OneIn(4)) Mend();  // the operator looks into it
   }
   trace_.Note("the broker starts");
+  pushes_.amiss = true;
   if (PowerMayGo() && random_.OneIn(6)) {
     disk_.CutPowerAt(random_.Between(1, 200));  // in the midst of it, or soon
   }

@@ -12,6 +12,7 @@ using nlohmann::json;
 }  // namespace
 
 void World::Act(Phone& phone) {
+  if (StaysAway(phone)) return;
   if (phone.session == 0) {
     if (!random_.OneIn(3)) return;
     broker_.Connect(phone);
