@@ -1,9 +1,11 @@
 // The page to chat on, in a browser: web/test/browser.js looks at it, and has the broker killed.
+// script/page builds it, the gateway serves it.
 #include <string>
 
 #include "tests/catch.h"
 #include "tests/e2e/any_client_process.h"
 #include "tests/e2e/device.h"
+#include "tests/e2e/rest_client.h"
 #include "tests/free_port.h"
 
 namespace parley::e2e {
@@ -19,8 +21,10 @@ TEST_CASE("people chat on the page in a browser, also through kills of the broke
   for (const char* user : {"alice", "bob", "carol", "dave"}) {
     server.AddUser(user, ChatServer::PasswordOf(user));
   }
-  LineProcess browser(
-      {"node", PARLEY_WEB "/test/browser.js", "ws://127.0.0.1:" + std::to_string(port)});
+  const std::string ws = "ws://127.0.0.1:" + std::to_string(port);
+  const Gateway gateway(server, {"--web", PARLEY_WEB "/dist", "--mqtt-ws", ws});
+  LineProcess browser({"node", PARLEY_WEB "/test/browser.js",
+                       "http://127.0.0.1:" + std::to_string(gateway.port()) + "/", ws});
   for (std::string line; line != "done";) {
     line = browser.ReadLine();
     UNSCOPED_INFO(line);

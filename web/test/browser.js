@@ -1,25 +1,19 @@
-// The built page in a headless Chromium, against a broker:
-//   node browser.js WS_URL [SCREENSHOTS_DIR]
+// The page in a headless Chromium, from a gateway and against its broker:
+//   node browser.js PAGE_URL WS_URL
 // The broker has the accounts alice, bob, carol and dave, with passwords "password of <user>". Whoever started
 // this reads a word a line: `kill` (SIGKILL the broker, then write a line), `start` (the same to start it), and,
 // after other lines, `done`. Exits with 1 and says why as soon as something is wrong.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 import mqtt from 'mqtt';
 import { chromium } from 'playwright-core';
 
 import { Person, act, eventually, openTalk, row, say, shows, texts } from './person.js';
 import { Sender } from './sender.js';
-import { serve } from './static_server.js';
 import { violations } from './accessible.js';
 
-const [wsUrl] = process.argv.slice(2);
-const here = dirname(fileURLToPath(import.meta.url));
-const dist = join(here, '../dist');
+const [url, wsUrl] = process.argv.slice(2);
 const firstVisitMax = 150 * 1024;
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
@@ -341,9 +335,6 @@ async function nothingWentWrongInTheConsole({ people }) {
 }
 
 async function main() {
-  assert(existsSync(join(dist, 'index.html')), `${dist} isn't there: npm ci --prefix web && npm run build --prefix web`);
-  const server = await serve(dist, { mqtt_ws: wsUrl });
-  const url = `http://127.0.0.1:${server.address().port}/`;
   const browser = await chromium.launch({
     executablePath: process.env.PARLEY_CHROMIUM ?? '/usr/bin/chromium',
     // Chromium's own sandbox can't be used by root.
@@ -362,14 +353,13 @@ async function main() {
     Object.assign(world, { alice, bob, carol, people });
     for (const part of [
       onlyATokenIsKept, messagesReachAllTabs, markupStaysText, thePolicyHolds, typingIsShown,
-      messagesAreEditedReactedToRepliedToAndDeleted, presenceIsShownToContacts, groupsAreMadeAndLeft,
+      messagesAreEditedReactedToRepliedToAndDeleted, presenceIsShownToContacts, groupsAreMadeAndLeft, 
       nothingIsLostWhenTheBrokerIsKilled, olderMessagesComeByScrolling, theKeyboardIsEnough, accessibleInAllForms,
       signingOutIsForAllTabs, nothingWentWrongInTheConsole,
     ]) await run(part, world);
     console.log('done');
   } finally {
     await browser.close();
-    server.close();
   }
 }
 
