@@ -307,9 +307,15 @@ SegmentHeader Journal::NextHeader() {
 // On success everything behind base_ in the segment before is void, and the frames before `carried`
 // of unsynced_ are durable in the new one: they go into it before it has a name, or a process that
 // dies then would lose what was committed without a sync.
+// What must be written again is all that the journal has: no trim will ever make room for it.
+bool Journal::NeedsRoomItHolds() const {
+  std::lock_guard lock(mutex_);
+  return uncertain_ && segments_.size() == 1;
+}
+
 Status Journal::StartSegment(size_t carried) {
   const uint64_t needed = std::max(options_.segment_bytes, kFramesStart + unsynced_.size());
-  if (bytes() + needed > options_.bytes_max) {
+  if (bytes() + needed > options_.bytes_max && !NeedsRoomItHolds()) {
     return Status(Code::kUnavailable, options_.dir + ": journal_bytes_max is reached");
   }
   const bool spare = HasSpare();

@@ -40,8 +40,8 @@ namespace parley {
 struct JournalOptions {
   std::string dir;  // made where it is missing
   uint64_t segment_bytes = 64 << 20;
-  uint64_t bytes_max = uint64_t{4} << 30;
-  bool unsynced = false;  // durability os: nothing is synced but whole segments
+  uint64_t bytes_max = uint64_t{4} << 30;  // a retry may pass it by one segment
+  bool unsynced = false;                   // durability os: nothing is synced but whole segments
 };
 
 class Journal {
@@ -123,6 +123,7 @@ class Journal {
   Status MoveOn(size_t* newest, bool sync);
   Status SettleFailure(size_t newest, Status why);
   Status VoidAt(uint64_t offset);
+  bool NeedsRoomItHolds() const;
   Status StartSegment(size_t carried);
   SegmentHeader NextHeader();
   Status MakeSegmentFile(const std::string& path, const SegmentHeader& header, size_t carried,

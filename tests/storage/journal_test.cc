@@ -185,6 +185,20 @@ TEST_CASE("past bytes_max a commit fails for certain, and works again after a tr
   CHECK(bench.journal->last() == last.Next());
 }
 
+TEST_CASE("what is uncertain is written again past bytes_max where no trim can make room") {
+  Bench bench;
+  bench.options.bytes_max = kSmallSegment * 3 / 2;
+  REQUIRE(bench.Open().ok());
+  REQUIRE(bench.Commit().ok());
+  bench.disk.FailAt(2, 2);  // the sync, and what would void it
+  REQUIRE_FALSE(bench.Commit().ok());
+  REQUIRE(bench.journal->uncertain());
+  REQUIRE(bench.journal->Retry().ok());
+  CHECK(bench.Ids() == Numbered(1, 2));
+  REQUIRE(bench.journal->Trim(bench.journal->closed_through()).ok());
+  CHECK(bench.Commit().ok());
+}
+
 TEST_CASE("a full disk fails commits for certain, and they work again when there is room") {
   Bench bench;
   REQUIRE(bench.Open().ok());
