@@ -64,6 +64,7 @@ import_users() {
   "$bin/parleyctl" --data "$data" init >/dev/null
   "$bin/parleyctl" --data "$data" user import "$work/users.csv" >/dev/null 2>"$work/import.log" ||
     { cat "$work/import.log" >&2; die "parleyctl can't import the users"; }
+  chown -R "$(id -u):$(id -g)" "$data"  # the broker's user; root's parleyctl gives it to Mosquitto's
 }
 
 # renew_users N: the same on a data directory that nobody has written to, in place of the one before.
