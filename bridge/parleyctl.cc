@@ -462,7 +462,8 @@ ExitCode KeyWebhook(Tool* tool, const WebhookOptions& options) {
     return tool->RunAndSay(std::move(command), options.name + " has no webhook any more");
   }
   if (options.url.empty() || options.secret_file.empty()) {
-    return tool->Fail({Code::kBadRequest, "URL and --secret-file are needed, or --none"});
+    (void)tool->Fail({Code::kBadRequest, "URL and --secret-file are needed, or --none"});
+    return kUsage;
   }
   Result<std::string> secret = ReadPasswordFile(options.secret_file);
   if (!secret) return tool->Fail(secret.error());

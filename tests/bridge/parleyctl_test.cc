@@ -158,18 +158,20 @@ TEST_CASE("without a directory every command says how to make one") {
 TEST_CASE("wrong usage is told from a refusal by the exit code") {
   Ctl ctl;
   ctl.Done({"init"});
-  for (const auto& command :
-       std::vector<std::vector<std::string>>{{},
-                                             {"fly"},
-                                             {"user"},
-                                             {"user", "add"},
-                                             {"user", "add", "alice", "--role", "king"},
-                                             {"user", "add", "alice", "--password", "secret"},
-                                             {"user", "add", "alice", "secret"},
-                                             {"token", "issue", "alice", "--ttl", "soon"},
-                                             {"key", "add", "k", "--rate", "fast"},
-                                             {"key", "add", "k", "--strangers", "some"},
-                                             {"key", "add", "k", "--quota", "5/s"}}) {
+  for (const auto& command : std::vector<std::vector<std::string>>{
+           {},
+           {"fly"},
+           {"user"},
+           {"user", "add"},
+           {"user", "add", "alice", "--role", "king"},
+           {"user", "add", "alice", "--password", "secret"},
+           {"user", "add", "alice", "secret"},
+           {"token", "issue", "alice", "--ttl", "soon"},
+           {"key", "add", "k", "--rate", "fast"},
+           {"key", "add", "k", "--strangers", "some"},
+           {"key", "add", "k", "--quota", "5/s"},
+           {"key", "webhook", "default"},
+           {"key", "webhook", "default", "https://app.example"}}) {
     CommandResult result = ctl.Run(command, "secret\n");
     INFO(result.out << result.err);
     CHECK(result.exit_code == 2);
