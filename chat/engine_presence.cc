@@ -39,6 +39,7 @@ constexpr size_t kTypistsMax = 20'000;  // whose rate is known; then all begin a
 
 Engine::Shown Engine::StatusOf(const User& user, const Session* without) {
   Shown best = Shown::kOffline;
+  if (!ValidId(user.id.str())) return best;  // parleyctl and the plugin's own: no accounts
   for (const Session* session : user.sessions) {
     bool there = !session->gone && !session->held && !session->service && !session->invisible;
     if (!there || session == without) continue;

@@ -73,6 +73,15 @@ class Friends {
 
 // Coming and going.
 
+TEST_CASE("online is who has an account, neither services nor tools") {
+  World world;
+  world.Join("alice", "alice:1");
+  world.Connect("gate", "gate:1", true);
+  world.Connect("$parleyctl", "ctl:1");
+  world.Pass(1000);
+  CHECK(world.engine->online() == 1);
+}
+
 TEST_CASE("who comes online is shown after the delay") {
   Friends friends;
   friends.Come("bob", "b1");
