@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <string>
+#include <utility>
 
 #include "bench/clients.h"
 #include "bench/report.h"
@@ -40,18 +41,28 @@ class ScratchFile {
     if (fdatasync(fd_) != 0) Die(std::string("fdatasync: ") + std::strerror(errno));
   }
 
+  // Its bytes in the same place, by a descriptor that syncs each write of its own accord.
+  void ReopenDsync() {
+    const std::string same = "/proc/self/fd/" + std::to_string(fd_);
+    const int fd = open(same.c_str(), O_WRONLY | O_DSYNC | O_CLOEXEC);
+    if (fd < 0) Die(std::string("O_DSYNC: ") + std::strerror(errno));
+    close(std::exchange(fd_, fd));
+  }
+
  private:
   std::string path_;
   int fd_;
 };
 
-// Writes `bytes` behind each other and syncs each; times write and sync together.
-Histogram TimeWrites(const ScratchFile& file, const std::string& bytes, int rounds) {
+// Writes `bytes` behind each other and syncs each, where the file doesn't by itself; times write
+// and sync together.
+Histogram TimeWrites(const ScratchFile& file, const std::string& bytes, int rounds,
+                     bool dsync = false) {
   Histogram times;
   for (int i = 0; i < rounds; ++i) {
     const int64_t start_ns = NowNs();
     file.Write(bytes, static_cast<off_t>(bytes.size()) * i);
-    file.Sync();
+    if (!dsync) file.Sync();
     times.Add(NowNs() - start_ns);
   }
   return times;
@@ -68,15 +79,18 @@ uint64_t* PartOf(const std::string& file, DiskUse* use) {
 int RunFsync(const std::string& directory, int rounds, bool json) {
   const ScratchFile growing(directory);
   const Histogram append = TimeWrites(growing, std::string(kAppendBytes, 'a'), rounds);
-  const ScratchFile preallocated(directory);
+  ScratchFile preallocated(directory);
   preallocated.Write(std::string(kBlockBytes * static_cast<size_t>(rounds), '\0'), 0);
   preallocated.Sync();
   const Histogram overwrite = TimeWrites(preallocated, std::string(kBlockBytes, 'b'), rounds);
+  preallocated.ReopenDsync();
+  const Histogram dsync = TimeWrites(preallocated, std::string(kBlockBytes, 'c'), rounds, true);
   Report report;
   report.Text("mode", "fsync");
   report.Count("rounds", static_cast<uint64_t>(rounds));
   report.Latency("append", append);
   report.Latency("overwrite", overwrite);
+  report.Latency("dsync", dsync);
   report.Print(json);
   return 0;
 }

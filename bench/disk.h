@@ -10,7 +10,8 @@ namespace parley::bench {
 
 // Writes and syncs `rounds` times in a file of its own in `directory`, which it removes: 170 bytes
 // appended to a growing file, and 4 KiB overwritten one after the other in a file that was written
-// before, as a preallocated journal is. Prints the report; returns the exit code.
+// before, as a preallocated journal is; the last again with O_DSYNC in place of fdatasync. Prints
+// the report; returns the exit code.
 int RunFsync(const std::string& directory, int rounds, bool json);
 
 // Allocated bytes of a data directory's parts.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cinttypes>
 #include <cstdio>
 #include <memory>
 #include <random>
@@ -230,7 +231,12 @@ int Read(const Options& options) {
   reads.Put("", &report);
   warmup.Put("warmup_", &report);
   report.Print(options.json);
-  return reads.short_pages() == 0 ? 0 : 1;
+  if (reads.short_pages() == 0) return 0;
+  std::fprintf(stderr,
+               "parley_fill: %" PRIu64
+               " pages were short: the conversations have too few messages for --page %zu\n",
+               reads.short_pages(), static_cast<size_t>(options.page));
+  return 1;
 }
 
 int Main(int argc, char** argv) {
