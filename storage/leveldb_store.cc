@@ -20,7 +20,7 @@
 namespace parley {
 namespace {
 
-constexpr std::string_view kFormat = "parley-store 2";
+constexpr std::string_view kFormat = "parley-store 3";
 constexpr size_t kTableBytes = 8 << 20;
 constexpr int kOpenFilesMax = 200;
 constexpr int kFilterBitsPerKey = 10;
@@ -40,9 +40,9 @@ leveldb::ReadOptions Checked() {
   return options;
 }
 
-std::string Number(Seq seq) {
+std::string Number(uint64_t number) {
   std::string bytes;
-  keys::PutNumber(seq.value(), &bytes);
+  keys::PutNumber(number, &bytes);
   return bytes;
 }
 
@@ -187,7 +187,7 @@ class BatchWriter {
 
   // After the last record: one entry for each conversation, however much was said in it.
   void Finish() {
-    for (const auto& [key, seq] : newest_) Put(key, Number(seq));
+    for (const auto& [key, seq] : newest_) Put(key, Number(seq.value()));
     newest_.clear();
   }
 
@@ -325,11 +325,7 @@ class LevelDbStoreImpl : public LevelDbStore {
  public:
   explicit LevelDbStoreImpl(const LevelDbOptions& options)
       : path_(options.path),
-        env_(options.env != nullptr ? options.env : leveldb::Env::Default(),
-             [this] { return SyncDir(); }),
-        sync_dir_(options.env != nullptr
-                      ? options.sync_dir
-                      : [path = options.path] { return Env::Posix()->SyncDir(path); }),
+        env_(options.env != nullptr ? options.env : leveldb::Env::Default()),
         block_cache_(options.block_cache),
         filter_(leveldb::NewBloomFilterPolicy(kFilterBitsPerKey)) {
     options_.env = &env_;
@@ -347,7 +343,6 @@ class LevelDbStoreImpl : public LevelDbStore {
   Status Reopen() {
     std::unique_lock lock(db_mutex_);
     db_.reset();
-    env_.TakeFailure().ok();  // opening makes tables of all that the logs hold, and syncs them
     Status status = OpenDb();
     if (status.ok()) status = CheckFormat();
     if (status.ok()) status = LoadApplied();
@@ -376,8 +371,8 @@ class LevelDbStoreImpl : public LevelDbStore {
     }
     writer.Finish();
     if (!status.ok() || applied == applied_.load()) return status;
-    PutApplied(applied, &batch);
-    status = Write(&batch, /*sync=*/false);
+    batch.Put(keys::Meta("applied"), ToSlice(Number(applied.value())));
+    status = Write(&batch);
     if (status.ok()) applied_ = applied;
     return status;
   }
@@ -386,24 +381,16 @@ class LevelDbStoreImpl : public LevelDbStore {
     if (must_reopen_) {
       if (Status status = Reopen(); !status.ok()) return status;
     }
-    leveldb::WriteBatch nothing;
-    Status status = SyncWith(&nothing);
-    if (!status.ok() || synced_ == applied_.load()) return status;
-    synced_ = applied_;
-    leveldb::WriteBatch mark;
-    PutApplied(applied_, &mark);
-    return SyncWith(&mark);
+    if (synced_ == applied_.load()) return Status();
+    Status status = MakeTable();
+    if (status.ok()) synced_ = applied_;
+    return status;
   }
 
   Result<Lsn> Applied() const override {
     std::shared_lock lock(db_mutex_);
     if (!db_) return Closed();
     return applied_.load();
-  }
-  Result<Lsn> Newest() const override {
-    std::shared_lock lock(db_mutex_);
-    if (!db_) return Closed();
-    return std::max(applied_.load(), whole_.load());
   }
 
   Result<LogTail> ReadTail(const UserId& user) const override {
@@ -648,44 +635,29 @@ class LevelDbStoreImpl : public LevelDbStore {
   tl::unexpected<Status> Damaged(const std::string& what) const {
     return Failed(leveldb::Status::Corruption(what + " doesn't hold what it must"));
   }
-  Status SyncWith(leveldb::WriteBatch* batch) {
-    Status status = Write(batch, /*sync=*/true);
-    leveldb::Status closed = env_.TakeFailure();
-    if (!status.ok() || closed.ok()) return status;
-    must_reopen_ = true;
-    return ToStatus(closed);
-  }
-
   tl::unexpected<Status> Closed() const {
     return Error(Code::kUnavailable, "store " + path_ + " isn't open, or not whole again yet");
   }
 
-  // False while it lacks, or has an older state of, what it had before it was opened.
+  // False while it lacks what it had before it was opened again.
   bool Readable() const { return db_ && applied_.load() >= whole_.load(); }
 
-  // What was applied, and what of it has been synced: only the latter says that nothing is missing.
-  void PutApplied(Lsn applied, leveldb::WriteBatch* batch) const {
-    batch->Put(keys::Meta("applied"),
-               Numbers(std::max(applied, whole_.load()).value(), synced_.value()));
-  }
-
   Status OpenDb() {
-    leveldb::Status status = CutTornLog(&env_, path_);
     leveldb::DB* db = nullptr;
-    if (status.ok()) status = leveldb::DB::Open(options_, path_, &db);
+    leveldb::Status status = leveldb::DB::Open(options_, path_, &db);
     db_.reset(db);
     return status.ok() ? Status() : ToStatus(status);
   }
 
-  leveldb::Status SyncDir() const {
-    Status status = sync_dir_ ? sync_dir_() : Status();
-    return status.ok() ? leveldb::Status() : leveldb::Status::IOError(path_, status.message());
+  // Without a batch LevelDB begins a new memtable, and waits until the one before it is a table and
+  // in the manifest, both synced.
+  Status MakeTable() {
+    Status status = Write(nullptr);
+    return status.ok() ? Write(nullptr) : status;
   }
 
-  Status Write(leveldb::WriteBatch* batch, bool sync) {
-    leveldb::WriteOptions options;
-    options.sync = sync;
-    leveldb::Status status = db_->Write(options, batch);
+  Status Write(leveldb::WriteBatch* batch) {
+    leveldb::Status status = db_->Write(leveldb::WriteOptions(), batch);
     if (status.ok()) return Status();
     must_reopen_ = true;
     return ToStatus(status);
@@ -706,20 +678,19 @@ class LevelDbStoreImpl : public LevelDbStore {
     if (any->Valid() || !any->status().ok()) {
       return ToStatus(leveldb::Status::Corruption("its format entry is missing"));
     }
-    leveldb::WriteOptions options;
-    options.sync = true;
-    leveldb::Status put = db_->Put(options, keys::Meta("format"), ToSlice(kFormat));
-    return put.ok() ? Status() : ToStatus(put);
+    leveldb::WriteBatch batch;
+    batch.Put(keys::Meta("format"), ToSlice(kFormat));
+    Status status = Write(&batch);
+    return status.ok() ? MakeTable() : status;
   }
 
-  // After a power cut a log may lack a batch and yet have a later one, so that what was applied
-  // past the last sync is applied again.
+  // What wasn't a table yet is applied again, from the journal.
   Status LoadApplied() {
-    Seq newest, synced;
-    Status status = GetSeqs(keys::Meta("applied"), &newest, &synced);
+    Seq applied;
+    Status status = GetSeqs(keys::Meta("applied"), &applied, nullptr);
     if (!status.ok()) return status;
-    whole_ = std::max({whole_.load(), applied_.load(), Lsn(newest.value())});
-    applied_ = synced_ = Lsn(synced.value());
+    whole_ = std::max(whole_.load(), applied_.load());
+    applied_ = synced_ = Lsn(applied.value());
     return status;
   }
 
@@ -836,7 +807,6 @@ class LevelDbStoreImpl : public LevelDbStore {
 
   const std::string path_;
   StoreEnv env_;
-  const std::function<Status()> sync_dir_;
   const std::shared_ptr<leveldb::Cache> block_cache_;
   const std::unique_ptr<const leveldb::FilterPolicy> filter_;
   leveldb::Options options_;
@@ -844,7 +814,7 @@ class LevelDbStoreImpl : public LevelDbStore {
   mutable std::shared_mutex db_mutex_;  // held exclusively only while the database is reopened
   std::unique_ptr<leveldb::DB> db_;     // null where that failed
   std::atomic<Lsn> applied_;
-  std::atomic<Lsn> whole_;  // what it had before it was opened; reads wait for that
+  std::atomic<Lsn> whole_;  // what it had before it was opened again; reads wait for that
   Lsn synced_;              // the writer's, as is the next
   bool must_reopen_ = false;
 };

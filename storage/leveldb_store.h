@@ -9,11 +9,13 @@
 // from going back. Marks, cursors and the newest of a conversation are written without a look at
 // what stands there: the engine only sends grown ones, and transactions ascend.
 //
-// Failures. After a write that failed, LevelDB's own log may end in half a record, and LevelDB may
-// refuse everything from then on; so the next Apply or Sync first closes the database and opens it
-// again, waiting for reads that are under way. Where that fails, reads answer kUnavailable until it
-// succeeds. Corruption that LevelDB finds (every block read is checked) is kCorruption and names
-// the directory.
+// Without a log of LevelDB's own (leveldb_env.h): after a crash it has what had become tables, and
+// Applied says how far that goes. Sync makes a table of what hasn't become one.
+//
+// Failures. After a write that failed LevelDB refuses everything; so the next Apply or Sync first
+// closes the database and opens it again, waiting for reads that are under way. Reads answer
+// kUnavailable until that has succeeded and what was lost is applied again. Corruption that LevelDB
+// finds (every block read is checked) is kCorruption and names the directory.
 //
 // Limits. ReadConversations looks at every peer and group of the user's and keeps `limit` of them
 // (a scan: about 0.3 µs a peer); ReadReferring gives the newest kReferringMax; CountUnread and
@@ -38,8 +40,7 @@ namespace parley {
 
 struct LevelDbOptions {
   std::string path;
-  leveldb::Env* env = nullptr;         // null: LevelDB's own; outlives the store
-  std::function<Status()> sync_dir{};  // makes names in it durable, where `env` isn't null
+  leveldb::Env* env = nullptr;                    // null: LevelDB's own; outlives the store
   std::shared_ptr<leveldb::Cache> block_cache{};  // null: LevelDB's own of 8 MiB
   bool create = false;                            // make the store where there is none
   size_t write_buffer_bytes = 8 << 20;            // of writes, before they become a table

@@ -199,12 +199,10 @@ class Recovery {
       auto applied = one.store->Applied();
       if (!applied) return Named(one, applied.error());
       one.applied = *applied;
-      auto newest = one.store->Newest();
-      if (!newest) return Named(one, newest.error());
       Status status = ApplyDeadLetters(&one);
       if (!status.ok()) return Named(one, status);
       behind = std::min(behind, one.applied);
-      ahead = std::max({ahead, one.applied, *newest});
+      ahead = std::max(ahead, one.applied);
     }
     const bool jumps = ahead > out_.journal->last();
     Status status = jumps ? StoresAreAhead(ahead) : Status();

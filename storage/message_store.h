@@ -119,12 +119,10 @@ class Store {
   virtual Status Apply(std::span<const Transaction* const> transactions, const Mine& mine) = 0;
   // Makes all that was applied survive a power cut.
   virtual Status Sync() = 0;
-  // The last transaction through which all were applied. After a start, or a failure, that may be
-  // less than before: down to what was synced. Reads are refused (kUnavailable) until as much is
-  // applied again as it has anything of.
+  // The last transaction applied: it has all up to that one, and nothing of later ones. After a
+  // start, or a failure, that may be less than before: down to what was synced. After a failure
+  // reads are refused (kUnavailable) until as much is applied again as there was before.
   virtual Result<Lsn> Applied() const = 0;
-  // The last transaction of which it has anything.
-  virtual Result<Lsn> Newest() const { return Applied(); }
 };
 
 class MessageStore : public Store {

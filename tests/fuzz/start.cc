@@ -2,14 +2,13 @@
 // is taken means the same when it is written again.
 //
 //   input := kind:u8 …     0: shard map, its checksum is made right; 1: a dead-letter log (its
-//                          header and frames' checksums right); 2: an epoch; 3: a log of LevelDB's
+//                          header and frames' checksums right); 2: an epoch
 #include <xxhash.h>
 
 #include <map>
 
 #include "storage/dead_letter.h"
 #include "storage/epoch.h"
-#include "storage/leveldb_env.h"
 #include "storage/shard_map.h"
 #include "tests/fuzz/forged_frame.h"
 #include "tests/storage/fault_env.h"
@@ -110,25 +109,17 @@ void CheckEpoch(std::string_view text) {
   FUZZ_REQUIRE(again && *again == *epoch, *epoch);
 }
 
-void CheckStoreLog(std::string_view log) {
-  const size_t whole = WholeRecordBytes(log);
-  FUZZ_REQUIRE(whole <= log.size(), std::to_string(whole));
-  FUZZ_REQUIRE(WholeRecordBytes(log.substr(0, whole)) == whole, std::to_string(whole));
-}
-
 }  // namespace
 
 void Run(std::string_view bytes) {
   Input input(bytes);
-  switch (input.Byte() % 4) {
+  switch (input.Byte() % 3) {
     case 0:
       return CheckShardMap(input.rest());
     case 1:
       return CheckDeadLetters(&input);
-    case 2:
-      return CheckEpoch(input.rest());
     default:
-      return CheckStoreLog(input.rest());
+      return CheckEpoch(input.rest());
   }
 }
 

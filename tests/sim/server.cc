@@ -53,7 +53,6 @@ Result<std::unique_ptr<MessageStore>> Server::OpenStore(const std::string& path,
   LevelDbOptions options;
   options.path = path;
   options.env = env;
-  options.sync_dir = [this, path] { return disk_->SyncDir(path); };
   options.create = create;
   options.write_buffer_bytes = options_.write_buffer_bytes;
   auto store = LevelDbStore::Open(options);

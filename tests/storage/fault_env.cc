@@ -152,7 +152,7 @@ void FaultEnv::PowerOn() {
   for (auto& [path, dir] : dirs) {
     dir.made_durably = true;
     for (auto& [name, file] : dir.now) {
-      if (settled.insert(file.get()).second) Settle(file.get(), InOrder(*file));
+      if (settled.insert(file.get()).second) Settle(file.get());
     }
   }
   dirs_ = std::move(dirs);
@@ -189,12 +189,9 @@ void FaultEnv::SettleNames(Dir* dir) {
   dir->now = dir->durable;
 }
 
-bool FaultEnv::InOrder(const File& file) {
-  return file.append_only && !file.path.ends_with(".log");
-}
-
 // What the disk holds of a file after the power cut.
-void FaultEnv::Settle(File* file, bool in_order) {
+void FaultEnv::Settle(File* file) {
+  const bool in_order = file->append_only;
   for (File::Change& change : file->pending) {
     const uint64_t fate = random_() % 3;
     if (fate == 0) {
@@ -462,7 +459,7 @@ Status FaultEnv::SyncFile(File* file, const std::string& path) {
 // After a failed sync: some of it is on the disk, the rest never will be, and reads show all.
 void FaultEnv::LoseSome(File* file) {
   const std::string shown = file->now;
-  Settle(file, InOrder(*file));
+  Settle(file);
   file->now = shown;
 }
 

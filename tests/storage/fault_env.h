@@ -11,12 +11,10 @@
 //   nothing of it back, though reads still show it (as Linux does). Other operations may fail after
 //   the deed.
 // - A power cut keeps what was synced. Of every write since then it is a matter of chance whether
-// it
-//   is kept, dropped or torn (a beginning of it is kept, or some of its sectors are); of every name
-//   made, renamed or removed since its directory's last SyncDir, whether that is kept. In a
-//   directory of LevelDB's, both are kept in order up to some point (not so what is written to its
-//   logs: where an earlier write was dropped and a later one kept, there are zeros), and the sync
-//   of a file there also keeps all names made before: LevelDB relies on it, and ext4 and XFS do so.
+//   it is kept, dropped or torn (a beginning of it is kept, or some of its sectors are); of every
+//   name made, renamed or removed since its directory's last SyncDir, whether that is kept. In a
+//   directory of LevelDB's, both are kept in order up to some point, and the sync of a file there
+//   also keeps all names made before: LevelDB relies on it, and ext4 and XFS do so.
 // - All chance comes from the seed.
 //
 // Threads: any.
@@ -116,8 +114,7 @@ class FaultEnv : public Env {
   Status Resize(File* file, const std::string& path, uint64_t bytes, bool grow_only);
   Status SyncFile(File* file, const std::string& path);
   void LoseSome(File* file);
-  static bool InOrder(const File& file);
-  void Settle(File* file, bool in_order);
+  void Settle(File* file);
   void Tear(uint64_t offset, std::string_view data, std::string* durable);
   void SettleNames(Dir* dir);
 

@@ -286,6 +286,7 @@ class LogBench {
 
   size_t sure() const { return sure_.size(); }
 
+  size_t write_buffer_bytes = 8 << 20;  // a store's
   FaultEnv disk;
   FaultLevelDbEnv leveldb_env;
   LogOptions options;
@@ -327,6 +328,7 @@ class LogBench {
     leveldb.path = path;
     leveldb.env = &leveldb_env;
     leveldb.create = create;
+    leveldb.write_buffer_bytes = write_buffer_bytes;
     auto opened = LevelDbStore::Open(leveldb);
     if (!opened) return Error(std::move(opened.error()));
     std::unique_ptr<MessageStore> found = std::move(*opened);

@@ -21,7 +21,6 @@
 #include <random>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace parley {
 
@@ -41,33 +40,6 @@ class LossyLevelDbEnv : public leveldb::EnvWrapper {
     std::lock_guard lock(mutex_);
     return operations_;
   }
-  // Which operation made the newest file.
-  uint64_t last_made() const {
-    std::lock_guard lock(mutex_);
-    return last_made_;
-  }
-
-  // Background work waits until it is let go.
-  void HoldBackground() {
-    std::lock_guard lock(mutex_);
-    hold_ = true;
-  }
-  void LetBackgroundGo() {
-    std::unique_lock lock(mutex_);
-    hold_ = false;
-    auto held = std::exchange(held_, {});
-    lock.unlock();
-    for (auto [function, arg] : held) target()->Schedule(function, arg);
-  }
-  void Schedule(void (*function)(void*), void* arg) override {
-    std::unique_lock lock(mutex_);
-    if (hold_) {
-      held_.emplace_back(function, arg);
-      return;
-    }
-    lock.unlock();
-    target()->Schedule(function, arg);
-  }
 
   // With the database closed: what wasn't synced is at the disk's mercy.
   void PowerCut(std::mt19937_64* random) {
@@ -84,7 +56,6 @@ class LossyLevelDbEnv : public leveldb::EnvWrapper {
     if (!status.ok()) return status;
     {
       std::lock_guard lock(mutex_);
-      last_made_ = operations_ - 1;
       synced_[path] = 0;
     }
     *file = new File(this, path, *file);
@@ -158,11 +129,8 @@ class LossyLevelDbEnv : public leveldb::EnvWrapper {
 
   mutable std::mutex mutex_;
   uint64_t operations_ = 0;
-  uint64_t last_made_ = 0;
   uint64_t fail_first_ = 0;
   uint64_t fail_end_ = 0;
-  bool hold_ = false;
-  std::vector<std::pair<void (*)(void*), void*>> held_;
   std::map<std::string, uint64_t> synced_;  // bytes of each file written here
 };
 

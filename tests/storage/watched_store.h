@@ -29,7 +29,6 @@ class WatchedStore : public MessageStore {
     return status.ok() ? store_->Sync() : status;
   }
   Result<Lsn> Applied() const override { return store_->Applied(); }
-  Result<Lsn> Newest() const override { return store_->Newest(); }
   Result<LogTail> ReadTail(const UserId& user) const override { return store_->ReadTail(user); }
   Result<LogPage> ReadLog(const UserId& user, const Page& page) const override {
     return store_->ReadLog(user, page);
