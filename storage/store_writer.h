@@ -86,6 +86,7 @@ class StoreWriter {
   void AskSync(Lsn through);
   // Returns when the queue holds no more than it may.
   void WaitForRoom();
+  bool HasRoom() const;
   // Applies and syncs what is queued (not where the store is down), then ends the thread.
   void Stop();
 
