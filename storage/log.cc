@@ -29,7 +29,8 @@ using Clock = std::chrono::steady_clock;
 constexpr size_t kGroupBytesMax = 4 << 20;      // of one frame, one write
 constexpr size_t kUnsyncedBytesMax = 16 << 20;  // durability interval: past it, a sync is due
 constexpr int64_t kRetryMsMax = 5'000;
-constexpr size_t kLedTransactionsMax = 16;  // that few are committed by who appends them
+constexpr std::chrono::milliseconds kKeepAgain(1000);  // after the journal couldn't be kept
+constexpr size_t kLedTransactionsMax = 16;             // that few are committed by who appends them
 
 // About what it takes in memory and in the journal.
 size_t BytesOf(const Transaction& transaction) {
@@ -338,7 +339,7 @@ class LogImpl final : public Log, public StoreWriter::Host {
 
   void RunKeeper();
   void WakeKeeper();
-  void KeepJournal();
+  bool KeepJournal();
 
   const LogOptions options_;
   Listener* const listener_;
@@ -764,23 +765,31 @@ void LogImpl::RunKeeper() {
   NameThread("parley-keeper");
   WorkInBackground();
   std::unique_lock lock(keeper_mutex_);
+  auto wanted = [&] { return keeper_wanted_ || keeper_stop_; };
+  bool kept = true;
   while (true) {
-    keeper_work_.wait(lock, [&] { return keeper_wanted_ || keeper_stop_; });
+    // A full journal may wait for just what failed: nothing else would wake the keeper then.
+    if (kept) {
+      keeper_work_.wait(lock, wanted);
+    } else {
+      keeper_work_.wait_for(lock, kKeepAgain, wanted);
+    }
     if (keeper_stop_) return;
     keeper_wanted_ = false;
     lock.unlock();
-    KeepJournal();
+    kept = KeepJournal();
     lock.lock();
   }
 }
 
-void LogImpl::KeepJournal() {
+bool LogImpl::KeepJournal() {
   Lsn safe(UINT64_MAX);
   for (auto& writer : writers_) safe = std::min(safe, writer->safe());
   Status status = journal_->Trim(safe);
   if (status.ok() && journal_->WantsSpare()) status = journal_->PrepareSpare();
   if (!status.ok())
     listener_->LogLine("journal event=not_kept error=\"" + status.ToString() + "\"");
+  return status.ok();
 }
 
 // Completes those entries that point to one group's messages; they come ascending by gseq.
