@@ -14,7 +14,7 @@ interface SyncAnswer extends LogPage {
   epoch: string;
 }
 interface HistoryAnswer extends LogPage, Marks {
-  receipts?: ({ user: string } & Marks)[];
+  receipts?: ({ by: string } & Marks)[];
 }
 interface RecentAnswer {
   conversations: { with?: string; group?: string; unread: number; messages: WireMessage[] }[];
@@ -28,6 +28,10 @@ const historyPage = 40;
 const behindMax = 2000;
 const earlyMax = 1000;
 const keptOfClosed = 100;
+const talksPage = 100;
+const listPage = 1000;
+const membersPage = 300;
+const resumeMs = 2_000;
 const receiptDelayMs = 150;
 const resendMs = 8_000;
 const typingEveryMs = 3_000;
@@ -46,14 +50,17 @@ export class Chat {
   // Caught up with the log over the present connection.
   current = false;
   openTalk: TalkId | undefined;
+  // There are more conversations, before this number of my log.
+  olderTalks: number | undefined;
 
   private log: NumberedLog | undefined;
   private groupLogs = new Map<string, NumberedLog>();
   private early: WireMessage[] = []; // what came before the log's head was known
   private epoch = '';
-  private readTo: Record<TalkId, number>;
+  private readTo: Record<string, number>; // by `numberingOf`
   private sent = { delivered: 0, read: 0 };
   private sentAt = new Map<string, number>(); // when a message of the outbox was last sent (ms)
+  private readingTalks = false;
   private stale = new Set<TalkId>(); // receipts may have been missed
   private typingSent = new Map<TalkId, number>();
   private timers = new Map<string, ReturnType<typeof setTimeout>>();
@@ -182,16 +189,19 @@ export class Chat {
       const page = await this.history(talk, historyPage, first && placeOf(first));
       talk.addPage(page.messages, page.more);
       this.takeMarks(talk, page);
-    } catch {
-      talk.older = 'failed';
+    } catch (error) {
+      const never = error instanceof Refused && !error.passing;
+      talk.older = never ? 'none' : 'failed';
+      talk.opened ||= never;
     }
     this.changed();
   }
 
   // All that is in a conversation was seen.
   markRead(talk: Talk): void {
-    if (talk.unread === 0 && (this.readTo[talk.id] ?? 0) >= talk.lastSeq) return;
-    this.readTo[talk.id] = talk.lastSeq;
+    const numbering = this.numberingOf(talk.id);
+    if (talk.unread === 0 && (this.readTo[numbering] ?? 0) >= talk.lastSeq) return;
+    this.readTo[numbering] = talk.lastSeq;
     this.storage.set(this.readKey, this.readTo);
     this.setRead(talk);
     this.changed();
@@ -200,21 +210,32 @@ export class Chat {
   readElsewhere(): void {
     this.readTo = this.storage.get(this.readKey) ?? {};
     for (const talk of this.talks.values()) {
-      if ((this.readTo[talk.id] ?? 0) >= talk.lastSeq) this.setRead(talk);
+      if (this.readToOf(talk.id) >= talk.lastSeq) this.setRead(talk);
     }
     this.changed();
   }
   private get readKey(): string {
     return `parley.read.${this.me}`;
   }
+  // A group that goes from one delivery to the other is counted in other numbers.
+  private numberingOf(id: TalkId): string {
+    return this.isTopic(id) ? `topic/${nameOf(id)}` : id;
+  }
+  private readToOf(id: TalkId): number {
+    return this.readTo[this.numberingOf(id)] ?? 0;
+  }
   private setRead(talk: Talk): void {
     talk.unread = 0;
     talk.firstUnread = undefined;
-    if (this.isTopic(talk.id)) {
-      this.connection.publish(`receipt/${this.me}`, { group: nameOf(talk.id), read: talk.lastSeq });
-    } else {
-      this.later('receipt', receiptDelayMs, () => this.sendReceipt());
-    }
+    if (this.isTopic(talk.id)) this.sendGroupReceipt(talk);
+    else this.later('receipt', receiptDelayMs, () => this.sendReceipt());
+  }
+  private sendGroupReceipt(talk: Talk): void {
+    const group = nameOf(talk.id);
+    const read = Math.min(this.readToOf(talk.id), talk.lastSeq);
+    if (!this.groupLogs.has(group) || read <= (this.groups.get(group)?.read ?? 0)) return;
+    if (!this.connection.publish(`receipt/${this.me}`, { group, read })) return;
+    this.groups.set(group, { ...this.groups.get(group)!, read });
   }
 
   // A receipt says "read" of everything up to a number, whichever conversation it is in. So it goes up
@@ -252,7 +273,7 @@ export class Chat {
 
   private takeMarks(talk: Talk, page: HistoryAnswer): void {
     if (!isGroup(talk.id)) talk.receipt(nameOf(talk.id), page);
-    for (const { user, ...marks } of page.receipts ?? []) talk.receipt(user, marks);
+    for (const { by, ...marks } of page.receipts ?? []) talk.receipt(by, marks);
     this.stale.delete(talk.id);
   }
 
@@ -306,40 +327,100 @@ export class Chat {
   }
   async refreshGroup(group: string): Promise<void> {
     try {
-      this.takeGroup(await this.connection.ask<Group>('groups.get', { group, limit: 300 }));
+      this.takeGroup(await this.connection.ask<Group>('groups.get', { group, limit: membersPage }));
+      if (this.isTopic(inGroup(group)) && !this.groupLogs.has(group)) await this.refreshGroups();
     } catch (error) {
-      const known = this.groups.get(group);
-      if (known && error instanceof Refused) this.groups.set(group, { ...known, role: 'none', members: [] });
+      if (error instanceof Refused && !error.passing) this.loseGroup(group);
     }
+    this.changed();
+  }
+  async moreMembers(group: string): Promise<void> {
+    const after = this.groups.get(group)?.members?.at(-1)?.user;
+    const page = await this.connection.ask<Group>('groups.get', { group, after, limit: membersPage });
+    const known = this.groups.get(group)?.members ?? [];
+    if (known.at(-1)?.user === after) this.takeGroup({ ...page, members: [...known, ...(page.members ?? [])] });
     this.changed();
   }
 
   private takeGroup(group: Group): void {
+    const id = inGroup(group.group);
+    const wasTopic = this.isTopic(id);
     this.groups.set(group.group, { ...this.groups.get(group.group), ...group });
-    if (group.delivery === 'topic' && group.role !== 'none') this.followGroup(group);
-    else this.groupLogs.delete(group.group);
+    if (group.delivery === 'topic') return this.followGroup(group);
+    this.groupLogs.delete(group.group);
+    if (wasTopic) this.countByMyLog(this.talk(id));
+  }
+  // I am not in it, or not any more.
+  private loseGroup(group: string): void {
+    const known = this.groups.get(group) ?? { group, delivery: 'inbox', head: 0, count: 0 };
+    this.groups.set(group, { ...known, role: 'none', members: [] });
+    this.groupLogs.delete(group);
   }
   private isTopic(id: TalkId): boolean {
-    return isGroup(id) && this.groupLogs.has(nameOf(id));
+    return isGroup(id) && this.groups.get(nameOf(id))?.delivery === 'topic';
+  }
+  // What was unread by the group's numbers has none in my log.
+  private countByMyLog(talk: Talk): void {
+    const last = this.log?.last ?? 0;
+    talk.lastSeq = last;
+    talk.firstUnread = last + 1;
   }
 
-  // A topic group isn't in my log: it has numbers and a subscription of its own.
+  // A topic group isn't in my log: it has numbers and a subscription of its own. How far I have read it
+  // is in the list of my groups alone.
   private followGroup({ group, head, unread, read }: Group): void {
-    if (this.groupLogs.has(group)) return;
+    if (this.groupLogs.has(group) || unread === undefined || read === undefined) return;
     const talk = this.talk(inGroup(group));
-    talk.unread = unread ?? 0;
+    const readTo = Math.max(read, this.readToOf(talk.id));
+    this.readTo[this.numberingOf(talk.id)] = readTo;
+    talk.unread = Math.min(unread, Math.max(0, head - readTo));
+    talk.firstUnread = undefined;
     talk.lastSeq = head;
-    if (read !== undefined) this.readTo[talk.id] = Math.max(read, this.readTo[talk.id] ?? 0);
-    const log = new NumberedLog(head, (m) => m.gseq ?? 0, (m) => this.apply(m, m.gseq ?? 0),
+    // What was said since the last message that is shown comes too.
+    const shown = talk.messages.at(-1);
+    const log = new NumberedLog(shown ? placeOf(shown) : head, (m) => m.gseq ?? 0, (m) => this.apply(m, m.gseq ?? 0),
       (after) => this.connection.ask<LogPage>('sync', { group, after, limit: syncPage }));
     this.groupLogs.set(group, log);
-    void this.resumeGroup(group, log, talk).catch(() => {});
   }
-  private async resumeGroup(group: string, log: NumberedLog, talk: Talk): Promise<void> {
-    await this.connection.subscribe([`group/${group}`]);
-    await log.catchUp();
-    if (!talk.last) talk.last = (await this.history(talk, 1)).messages[0];
+  private async resumeGroup(group: string, log: NumberedLog): Promise<void> {
+    const talk = this.talk(inGroup(group));
+    try {
+      await this.connection.subscribe([`group/${group}`]);
+      await log.catchUp();
+      this.sendGroupReceipt(talk);
+      if ((talk.last?.gseq ?? 0) < log.last) talk.last = (await this.history(talk, 1)).messages[0] ?? talk.last;
+    } catch {
+      await this.resumeLater(group, log);
+    }
     this.changed();
+  }
+  // The others go on meanwhile. Where the connection went, the next one resumes it.
+  private async resumeLater(group: string, log: NumberedLog): Promise<void> {
+    const follows = () => this.connection.up && this.groupLogs.get(group) === log;
+    if (follows()) await this.refreshGroup(group);
+    if (follows()) this.later(`resume ${group}`, resumeMs, () => follows() && void this.resumeGroup(group, log));
+  }
+
+  private async refreshGroups(): Promise<void> {
+    const known = new Set([...this.groups.keys(), ...[...this.talks.keys()].filter(isGroup).map(nameOf)]);
+    const groups = await this.allPages<Group>('groups.list', 'groups', ({ group }) => group);
+    const mine = new Set(groups.map(({ group }) => group));
+    for (const group of groups) this.takeGroup(group);
+    for (const group of known) if (!mine.has(group)) this.loseGroup(group);
+    for (const [group, log] of this.groupLogs) await this.resumeGroup(group, log);
+  }
+
+  // A list that comes in pages, each of what is after an id.
+  private async allPages<T>(method: string, name: string, idOf: (one: T) => string): Promise<T[]> {
+    const all: T[] = [];
+    for (let more = true; more; ) {
+      const after = all.length > 0 ? idOf(all.at(-1)!) : undefined;
+      const page = await this.connection.ask<Record<string, unknown>>(method, { after, limit: listPage });
+      const found = page[name] as T[];
+      all.push(...found);
+      more = page.more === true && found.length > 0;
+    }
+    return all;
   }
 
   private async refreshPresence(): Promise<void> {
@@ -388,17 +469,12 @@ export class Chat {
   }
 
   private async refreshPeople(): Promise<void> {
-    const ask = this.connection.ask.bind(this.connection);
-    const [{ contacts }, { groups }] = await Promise.all([
-      ask<{ contacts: Contact[] }>('contacts.list', { limit: 1000 }),
-      ask<{ groups: Group[] }>('groups.list', { limit: 300 }),
+    const [contacts] = await Promise.all([
+      this.allPages<Contact>('contacts.list', 'contacts', ({ user }) => user),
+      this.refreshGroups(),
       this.refreshPresence(),
     ]);
     this.people.setContacts(contacts);
-    for (const group of groups) this.takeGroup(group);
-    for (const [group, log] of this.groupLogs) {
-      await this.resumeGroup(group, log, this.talk(inGroup(group)));
-    }
     this.loaded = true;
     this.changed();
   }
@@ -406,21 +482,39 @@ export class Chat {
   // Where the log stands, and the conversations up to there.
   private async load(): Promise<void> {
     const recent = await this.connection.ask<RecentAnswer>('recent');
-    const { conversations } = await this.connection.ask<{ conversations: Listed[] }>('conversations', { limit: 100 });
+    this.olderTalks = undefined;
+    // All that have something unread: a receipt for what is read of the others must not pass it.
+    while ((await this.readTalks(recent)) && this.olderTalks);
     this.epoch = recent.epoch;
-    for (const listed of conversations) this.takeListed(listed, recent);
     this.log = new NumberedLog(recent.head, (m) => m.seq ?? 0, (m) => this.apply(m, m.seq ?? 0),
       (after) => this.sync(after));
     for (const message of this.early.splice(0)) this.log.offer(message);
   }
 
+  // The next page of the list of conversations; resolves to whether any has something unread.
+  private async readTalks(recent: RecentAnswer): Promise<boolean> {
+    const members = { limit: talksPage, before: this.olderTalks };
+    const page = await this.connection.ask<{ conversations: Listed[]; more: boolean }>('conversations', members);
+    for (const listed of page.conversations) this.takeListed(listed, recent);
+    this.olderTalks = page.more ? page.conversations.at(-1)?.last.seq : undefined;
+    return page.conversations.some(({ unread }) => unread > 0);
+  }
+  async loadOlderTalks(): Promise<void> {
+    if (!this.olderTalks || !this.current || this.readingTalks) return;
+    this.readingTalks = true;
+    await this.readTalks({ conversations: [], head: 0, epoch: '' }).catch(() => {});
+    this.readingTalks = false;
+    this.changed();
+  }
+
   private takeListed(listed: Listed, recent: RecentAnswer): void {
     const id = listed.group !== undefined ? inGroup(listed.group) : chatWith(listed.with!);
     const talk = this.talk(id);
+    if (this.log && talk.last) return; // it is known from what came since
     talk.last = listed.last;
     talk.lastSeq = listed.last.seq ?? 0;
     talk.unread = listed.unread;
-    const readTo = this.readTo[id] ?? 0;
+    const readTo = this.readToOf(id);
     const page = recent.conversations.find((one) => (listed.group ? one.group === listed.group : one.with === listed.with));
     const news = (page?.messages ?? []).filter((message) => isNews(message, this.me));
     const known = news.slice(0, listed.unread).filter((message) => message.seq! > readTo);
@@ -488,7 +582,7 @@ export class Chat {
 
   private count(talk: Talk, message: WireMessage, number: number): void {
     talk.lastSeq = number;
-    if (!isNews(message, this.me) || number <= (this.readTo[talk.id] ?? 0)) return;
+    if (!isNews(message, this.me) || number <= this.readToOf(talk.id)) return;
     if (talk.unread === 0) talk.firstUnread = number;
     talk.unread++;
     this.arrived(message, talk);

@@ -124,6 +124,9 @@ export function GroupSheet({ chat, group: id, onClose }: GroupSheetProps) {
             )}
           </li>
         ))}
+        {group && group.role !== 'none' && members.length < group.count && (
+          <li class="more"><button class="small" onClick={() => void act(chat.moreMembers(id))}>More members</button></li>
+        )}
       </ul>
       {manages && (
         <form class="inline" onSubmit={add}>
@@ -139,9 +142,9 @@ export function GroupSheet({ chat, group: id, onClose }: GroupSheetProps) {
 
 // A last owner says who is the next.
 function Leave({ chat, group: id, act }: { chat: Chat; group: string; act: (done: Promise<unknown>) => void }) {
-  const members = chat.groups.get(id)?.members ?? [];
-  const others = members.filter((member) => member.user !== chat.me);
-  const lastOwner = members.some((m) => m.user === chat.me && m.role === 'owner') && !others.some((m) => m.role === 'owner');
+  const group = chat.groups.get(id);
+  const others = (group?.members ?? []).filter((member) => member.user !== chat.me);
+  const lastOwner = group?.role === 'owner' && !others.some((m) => m.role === 'owner');
   const leave = (event: SubmitEvent) => {
     event.preventDefault();
     const next = new FormData(event.currentTarget as HTMLFormElement).get('next');

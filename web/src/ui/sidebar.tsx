@@ -6,6 +6,8 @@ import { type TalkId, isGroup, nameOf } from '../chat/wire';
 import { summary, whenText } from './format';
 import { Avatar, Icon, IconButton } from './parts';
 
+const nearEndPx = 400;
+
 interface SidebarProps {
   chat: Chat;
   version: number;
@@ -48,11 +50,16 @@ function TalkList({ chat, onNew }: { chat: Chat; onNew: () => void }) {
     );
   }
   return (
-    <ul class="talks">
+    <ul class="talks" onScroll={(event) => isNearEnd(event.currentTarget) && void chat.loadOlderTalks()}>
       {list.map((talk) => <TalkRow key={talk.id} chat={chat} talk={talk} />)}
+      {chat.olderTalks && (
+        <li class="more"><button class="small" onClick={() => void chat.loadOlderTalks()}>Earlier conversations</button></li>
+      )}
     </ul>
   );
 }
+
+const isNearEnd = (box: HTMLElement): boolean => box.scrollHeight - box.scrollTop - box.clientHeight < nearEndPx;
 
 function TalkRow({ chat, talk }: { chat: Chat; talk: Talk }) {
   const name = nameOf(talk.id);

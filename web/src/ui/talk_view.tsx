@@ -31,7 +31,7 @@ export function TalkView({ chat, talk, version, onGroup, onAct }: TalkViewProps)
           <p class="quiet">{group ? memberText(chat, name) : statusText(chat, name)}</p>
         </div>
         {group
-          ? <IconButton icon="people" label="Group members" onClick={onGroup} />
+          ? canWrite(chat, talk) && <IconButton icon="people" label="Group members" onClick={onGroup} />
           : name !== chat.me && <ContactMenu chat={chat} user={name} onAct={onAct} />}
       </header>
       <Timeline chat={chat} talk={talk} version={version} onDraft={setDraft} />
@@ -43,8 +43,8 @@ export function TalkView({ chat, talk, version, onGroup, onAct }: TalkViewProps)
 }
 
 function memberText(chat: Chat, group: string): string {
-  const count = chat.groups.get(group)?.count;
-  return count === undefined ? '' : `${count} ${count === 1 ? 'member' : 'members'}`;
+  const { role, count } = chat.groups.get(group) ?? {};
+  return count === undefined || role === 'none' ? '' : `${count} ${count === 1 ? 'member' : 'members'}`;
 }
 
 function statusText(chat: Chat, user: string): string {

@@ -133,6 +133,7 @@ function Top({ chat, talk }: { chat: Chat; talk: Talk }) {
   }
   if (talk.older === 'reading' || !talk.opened) return <p class="top quiet"><span class="spinner" /> Loading…</p>;
   if (talk.older === 'unread') return <p class="top" />;
+  if (!canWrite(chat, talk) && talk.messages.length === 0) return <p class="top quiet">What was said here is for members.</p>;
   if (talk.messages.length > 0) return <p class="top quiet">This is where it began.</p>;
   return (
     <div class="top first-word">

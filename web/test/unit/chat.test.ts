@@ -196,3 +196,175 @@ test('history that can\'t be read now is said, and read on request', async (cont
   await chat.loadOlder(chat.talk('chat/bob'));
   assert.deepEqual(bodies(chat), ['one']);
 });
+
+// ---- Groups whose messages aren't in the user's log
+
+const inOwls = (chat: Chat) => chat.talk('group/owls');
+
+test('a topic group is read, live and from where it was after a lost connection', async (context) => {
+  const server = new FakeServer('alice');
+  server.addTopic('owls');
+  server.storeIn('owls', { body: 'one' });
+  const chat = await start(context, server);
+  assert.equal(inOwls(chat).unread, 1);
+  await chat.open('group/owls');
+  server.storeIn('owls', { body: 'two' });
+  server.cut();
+  server.storeIn('owls', { body: 'three' });
+  await until(() => server.subscribed.includes('group/owls'));
+  server.storeIn('owls', { body: 'four' });
+  await until(() => inOwls(chat).messages.length === 4);
+  assert.deepEqual(inOwls(chat).messages.map(({ body }) => body), ['one', 'two', 'three', 'four']);
+  assert.equal(inOwls(chat).unread, 4);
+  chat.markRead(inOwls(chat));
+  assert.deepEqual(server.receipts().at(-1), { group: 'owls', read: 4 });
+});
+
+test('what was read in a topic group without a connection is told by the next', async (context) => {
+  const server = new FakeServer('alice');
+  server.addTopic('owls');
+  server.storeIn('owls', { body: 'one' });
+  const chat = await start(context, server);
+  server.cut();
+  chat.markRead(inOwls(chat));
+  await until(() => server.receipts().some((receipt) => 'group' in receipt));
+  assert.deepEqual(server.receipts().filter((receipt) => 'group' in receipt), [{ group: 'owls', read: 1 }]);
+});
+
+test('a topic group that one was removed from doesn\'t keep the page from what else there is', async (context) => {
+  const server = new FakeServer('alice');
+  server.addTopic('bats');
+  server.addTopic('owls');
+  const chat = await start(context, server);
+  server.cut();
+  server.removeFrom('bats');
+  await until(() => server.subscribed.includes('group/owls'));
+  server.storeIn('owls', { body: 'one' });
+  assert.equal(inOwls(chat).unread, 1);
+  assert.equal(chat.groups.get('bats')?.role, 'none');
+  assert.equal(server.links, 2);
+});
+
+test('one that refuses for a while is tried again, and the others go on', async (context) => {
+  const server = new FakeServer('alice');
+  for (const group of ['bats', 'owls']) server.addTopic(group);
+  server.mayFollow = (group) => group !== 'bats';
+  const chat = await start(context, server);
+  assert.deepEqual(server.subscribed.filter((topic) => topic.startsWith('group/')), ['group/owls']);
+  server.mayFollow = () => true;
+  await until(() => server.subscribed.includes('group/bats'), 10_000);
+  assert.equal(server.links, 1);
+  assert.equal(chat.groups.get('bats')?.role, 'member');
+});
+
+test('who leaves a topic group and joins it again hears it again', async (context) => {
+  const server = new FakeServer('alice');
+  server.addTopic('owls');
+  const chat = await start(context, server);
+  server.removeFrom('owls');
+  await chat.refreshGroup('owls');
+  assert.equal(chat.groups.get('owls')?.role, 'none');
+  server.addTopic('owls');
+  await chat.refreshGroup('owls');
+  await until(() => server.subscribed.includes('group/owls'));
+  server.storeIn('owls', { body: 'one' });
+  assert.equal(inOwls(chat).unread, 1);
+});
+
+test('a group that goes from inboxes to a topic counts by its own numbers what is unread', async (context) => {
+  const server = new FakeServer('alice');
+  server.groups.push({ group: 'owls', delivery: 'inbox', members: [] });
+  server.topics.set('owls', []);
+  for (let i = 0; i < 9; i++) server.store({ group: 'owls', gseq: i + 1 });
+  const chat = await start(context, server);
+  chat.markRead(inOwls(chat));
+  server.removeFrom('owls');
+  server.addTopic('owls');
+  await chat.refreshGroup('owls');
+  server.storeIn('owls', { body: 'one' });
+  assert.equal(inOwls(chat).lastSeq, 1);
+  assert.equal(inOwls(chat).unread, 1);
+  chat.markRead(inOwls(chat));
+  assert.deepEqual(server.receipts().at(-1), { group: 'owls', read: 1 });
+});
+
+test('what is said while a group goes from inboxes to a topic is shown', async (context) => {
+  const server = new FakeServer('alice');
+  server.groups.push({ group: 'owls', delivery: 'inbox', members: [] });
+  const first = server.store({ group: 'owls', gseq: 1, body: 'one' });
+  server.topics.set('owls', [first]);
+  const chat = await start(context, server);
+  await chat.open('group/owls');
+  server.groups[0]!.delivery = 'topic';
+  server.storeIn('owls', { body: 'two' });
+  await chat.refreshGroup('owls');
+  server.storeIn('owls', { body: 'three' });
+  assert.deepEqual(inOwls(chat).messages.map(({ body }) => body), ['one', 'two', 'three']);
+  assert.equal(inOwls(chat).unread, 3);
+});
+
+test('a group that goes from a topic to inboxes counts by my numbers again', async (context) => {
+  const server = new FakeServer('alice');
+  server.addTopic('owls');
+  for (let i = 0; i < 9; i++) server.storeIn('owls', { body: 'before' });
+  const chat = await start(context, server);
+  chat.markRead(inOwls(chat));
+  server.groups[0]!.delivery = 'inbox';
+  await chat.refreshGroup('owls');
+  server.store({ group: 'owls', gseq: 10, body: 'after' });
+  assert.equal(inOwls(chat).unread, 1);
+});
+
+test('history says how far the members of a group are', async (context) => {
+  const server = new FakeServer('alice');
+  server.addTopic('owls');
+  server.storeIn('owls', { from: 'alice', body: 'one' });
+  server.groupReceipts = [{ by: 'bob', delivered: 1, read: 1 }];
+  const chat = await start(context, server);
+  await chat.open('group/owls');
+  await until(() => chat.membersOf('group/owls').length === 2);
+  assert.equal(chat.progress(inOwls(chat), inOwls(chat).messages[0]!), 'read');
+});
+
+test('the conversation of a group that one is not in is closed, not broken', async (context) => {
+  const server = new FakeServer('alice');
+  const chat = await start(context, server);
+  await chat.open('group/owls');
+  await until(() => chat.groups.get('owls')?.role === 'none');
+  assert.equal(inOwls(chat).older, 'none');
+});
+
+// ---- Behind, refused, and in pages
+
+test('conversations come in pages: first all that are unread, then as they are asked for', async (context) => {
+  const server = new FakeServer('alice');
+  server.pageMax = 2;
+  for (const from of ['a', 'b', 'c', 'd', 'e', 'f', 'g']) server.store({ from, body: from });
+  server.readTo = 4;
+  const chat = await start(context, server);
+  assert.deepEqual(chat.list.map(({ id }) => id), ['g', 'f', 'e', 'd', 'c', 'b'].map((user) => `chat/${user}`));
+  await chat.loadOlderTalks();
+  assert.equal(chat.list.length, 7);
+  assert.equal(chat.olderTalks, undefined);
+});
+
+test('contacts, groups and members come in pages, and none is left out', async (context) => {
+  const server = new FakeServer('alice');
+  server.pageMax = 2;
+  const ids = ['a', 'b', 'c', 'd', 'e'];
+  server.contacts = ids.map((user) => ({ user, state: 'accepted' }));
+  for (const group of ids) server.groups.push({ group, delivery: 'inbox', members: ids.map((user) => ({ user, role: 'member' })) });
+  const chat = await start(context, server);
+  assert.deepEqual([...chat.people.contacts.keys()], ids);
+  assert.deepEqual([...chat.groups.keys()], ids);
+  await chat.refreshGroup('a');
+  for (let i = 0; i < 2; i++) await chat.moreMembers('a');
+  assert.deepEqual(chat.membersOf('group/a'), ids);
+});
+
+test('a group in the list of conversations that one is not in any more is known to be left', async (context) => {
+  const server = new FakeServer('alice');
+  server.store({ group: 'owls', gseq: 1 });
+  const chat = await start(context, server);
+  assert.equal(chat.groups.get('owls')?.role, 'none');
+});
