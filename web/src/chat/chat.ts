@@ -538,6 +538,8 @@ export class Chat {
     for (const talk of this.talks.values()) talk.forget();
     this.talks.clear();
     if (this.openTalk) this.talk(this.openTalk);
+    // A new connection reads it all; one that has just begun does so anyway.
+    if (this.current) this.connection.renew();
   }
 
   // ---- What arrives

@@ -336,6 +336,18 @@ test('the conversation of a group that one is not in is closed, not broken', asy
 
 // ---- Behind, refused, and in pages
 
+test('a live gap that is too long to be filled has the page read anew, and nothing is missing from it', async (context) => {
+  const server = new FakeServer('alice');
+  const chat = await start(context, server);
+  await chat.open('chat/bob');
+  server.store({ from: 'carol', body: 'hello' });
+  for (let i = 0; i < 2100; i++) server.store({ body: `missed ${i}` }, false);
+  server.store({ body: 'the last' });
+  await until(() => chat.current && bodies(chat).at(-1) === 'the last');
+  await until(() => chat.list.length === 2);
+  assert.equal(chat.talk('chat/bob').unread, 2101);
+});
+
 test('conversations come in pages: first all that are unread, then as they are asked for', async (context) => {
   const server = new FakeServer('alice');
   server.pageMax = 2;
