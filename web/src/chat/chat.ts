@@ -34,6 +34,7 @@ const membersPage = 300;
 const resumeMs = 2_000;
 const receiptDelayMs = 150;
 const resendMs = 8_000;
+const busyPauseMs = 2_000;
 const typingEveryMs = 3_000;
 const typingLastsMs = 6_000;
 
@@ -59,6 +60,7 @@ export class Chat {
   private epoch = '';
   private readTo: Record<string, number>; // by `numberingOf`
   private sent = { delivered: 0, read: 0 };
+  private notBefore = 0; // when the server will take messages again (ms)
   private sentAt = new Map<string, number>(); // when a message of the outbox was last sent (ms)
   private readingTalks = false;
   private stale = new Set<TalkId>(); // receipts may have been missed
@@ -66,13 +68,14 @@ export class Chat {
   private timers = new Map<string, ReturnType<typeof setTimeout>>();
 
   // `changed` is called after anything that is shown has changed; `arrived` for each message from
-  // somebody else that is new.
+  // somebody else that is new; `refused` for an edit, a deletion or a reaction that was, and is dropped.
   constructor(
     login: Login,
     open: OpenLink,
     private readonly storage: Storage,
     private readonly changed: () => void,
     private readonly arrived: (message: WireMessage, talk: Talk) => void = () => {},
+    private readonly refused: (what: Outgoing, why: WireError) => void = () => {},
   ) {
     this.me = login.user;
     this.outbox = new Outbox(storage, `parley.outbox.${login.device}`);
@@ -129,7 +132,7 @@ export class Chat {
     this.outbox.add(outgoing);
     this.talk(talk);
     this.typing(talk, false);
-    if (this.current) this.transmit(outgoing);
+    if (this.current && this.notBefore <= Date.now()) this.transmit(outgoing);
     this.changed();
   }
   retry(id: string): void {
@@ -150,6 +153,8 @@ export class Chat {
   // In the order in which they were written; `all`, or those that were sent long ago.
   private sendWaiting(all: boolean): void {
     if (!this.current) return;
+    const pause = this.notBefore - Date.now();
+    if (pause > 0) return this.later('again', pause, () => this.sendWaiting(true));
     const before = Date.now() - resendMs + 100;
     for (const outgoing of this.outbox.waiting) {
       if (all || (this.sentAt.get(outgoing.id) ?? 0) <= before) this.transmit(outgoing);
@@ -158,12 +163,20 @@ export class Chat {
   }
 
   private onOutcome(outcome: { ok: boolean; id?: string; error?: WireError }): void {
-    if (outcome.id === undefined || !this.outbox.find(outcome.id)) return;
-    if (outcome.ok) this.outbox.remove(outcome.id);
-    else if (['busy', 'unavailable', 'quota'].includes(outcome.error!.code)) {
-      this.later('again', outcome.error!.retry_after_ms ?? 2_000, () => this.sendWaiting(true));
-    } else this.outbox.refuse(outcome.id, outcome.error!);
+    const outgoing = outcome.id === undefined ? undefined : this.outbox.find(outcome.id);
+    if (!outgoing) return;
+    if (outcome.ok) this.outbox.remove(outgoing.id);
+    else this.onRefusal(outgoing, new Refused(outcome.error!), outcome.error!);
     this.changed();
+  }
+  private onRefusal(outgoing: Outgoing, refused: Refused, why: WireError): void {
+    if (refused.passing) {
+      this.notBefore = Math.max(this.notBefore, Date.now() + (refused.retryAfterMs || busyPauseMs));
+      return this.sendWaiting(true);
+    }
+    if (outgoing.type === 'message') return this.outbox.refuse(outgoing.id, why);
+    this.outbox.remove(outgoing.id);
+    this.refused(outgoing, why);
   }
 
   // ---- Reading

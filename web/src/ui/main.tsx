@@ -8,9 +8,10 @@ import {
 } from '../chat/account';
 import { Chat } from '../chat/chat';
 import { overWebSocket } from '../chat/mqtt_link';
+import { type Outgoing } from '../chat/outbox';
 import { BrowserStorage } from '../chat/storage';
 import { type Talk } from '../chat/talk';
-import { type TalkId, type WireMessage, isGroup, nameOf } from '../chat/wire';
+import { type TalkId, type WireError, type WireMessage, isGroup, nameOf } from '../chat/wire';
 import { type Config, readConfig } from './config';
 import { GroupSheet, NewTalk } from './dialogs';
 import { bodyText } from './format';
@@ -76,6 +77,7 @@ function SignedIn({ account, config, url, onSignOut }: SignedInProps) {
   const [chat, setChat] = useState<Chat>();
   const [version, setVersion] = useState(0);
   const [news, setNews] = useState('');
+  const [error, setError] = useState('');
   const tabNumber = useRef(1);
 
   useEffect(() => {
@@ -88,7 +90,8 @@ function SignedIn({ account, config, url, onSignOut }: SignedInProps) {
       if (gone) return;
       if (!secret) return onSignOut('Please sign in again.');
       const login = { user: account.user, device: deviceOf(account.user, account.browser, tab), secret };
-      running = new Chat(login, overWebSocket(url), storage, changed, (message, talk) => setNews(newsText(message, talk)));
+      running = new Chat(login, overWebSocket(url), storage, changed,
+        (message, talk) => setNews(newsText(message, talk)), (what, why) => setError(refusalText(what, why)));
       running.start();
       setChat(running);
       void renewWhenUp(running, account, tab);
@@ -130,7 +133,8 @@ function SignedIn({ account, config, url, onSignOut }: SignedInProps) {
   };
   return (
     <>
-      <ChatPage chat={chat} config={config} version={version} onSignOut={() => void signOut()} />
+      <ChatPage chat={chat} config={config} version={version} error={error} onError={setError}
+        onSignOut={() => void signOut()} />
       <div class="hidden" aria-live="polite">{news}</div>
     </>
   );
@@ -141,6 +145,10 @@ async function renewWhenUp(chat: Chat, account: Account, tab: number): Promise<v
   await renewTokens(storage, savedAccount(storage) ?? account, tab, chat.connection.ask.bind(chat.connection)).catch(() => {});
 }
 
+const whatWasRefused = { message: 'message', system: 'message', edit: 'edit', retract: 'deletion', reaction: 'reaction' };
+const refusalText = (what: Outgoing, why: WireError): string =>
+  sentence(`your ${whatWasRefused[what.type]} was refused: ${why.message}`);
+
 const newsText = (message: WireMessage, talk: Talk): string =>
   message.type === 'message' ? `${message.from}${isGroup(talk.id) ? ` in ${nameOf(talk.id)}` : ''}: ${bodyText(message.body)}` : '';
 
@@ -148,16 +156,17 @@ interface ChatPageProps {
   chat: Chat;
   config: Config;
   version: number;
+  error: string;
+  onError: (error: string) => void;
   onSignOut: () => void;
 }
 
 type Sheet = 'new' | 'group' | undefined;
 
-function ChatPage({ chat, config, version, onSignOut }: ChatPageProps) {
+function ChatPage({ chat, config, version, error, onError, onSignOut }: ChatPageProps) {
   const [open, setOpen] = useState<TalkId | undefined>(talkOfHash(location.hash));
   const [sheet, setSheet] = useState<Sheet>();
-  const [error, setError] = useState('');
-  const act = (done: Promise<unknown>) => void done.then(() => setError(''), (why) => setError(sentence(why)));
+  const act = (done: Promise<unknown>) => void done.then(() => onError(''), (why) => onError(sentence(why)));
 
   useEffect(() => {
     const follow = () => setOpen(talkOfHash(location.hash));
@@ -187,7 +196,7 @@ function ChatPage({ chat, config, version, onSignOut }: ChatPageProps) {
   const menu = <MainMenu chat={chat} config={config} onAct={act} onSignOut={onSignOut} />;
   return (
     <div class={`app ${open ? 'in-talk' : ''}`}>
-      <Banner chat={chat} error={error} onClose={() => setError('')} />
+      <Banner chat={chat} error={error} onClose={() => onError('')} />
       <main class="panes">
         <Sidebar chat={chat} version={version} onNew={() => setSheet('new')} onAct={act} menu={menu} />
         {talk

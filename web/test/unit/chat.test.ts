@@ -348,6 +348,36 @@ test('a live gap that is too long to be filled has the page read anew, and nothi
   assert.equal(chat.talk('chat/bob').unread, 2101);
 });
 
+test('an edit that is refused is dropped and said', async (context) => {
+  const server = new FakeServer('alice');
+  const refused: string[] = [];
+  const chat = new Chat(login, server.open, new MemoryStorage(), () => {}, () => {}, ({ type }, { message }) => refused.push(`${type}: ${message}`));
+  context.after(() => chat.stop());
+  chat.start();
+  await until(() => chat.loaded);
+  server.stores = false;
+  for (const type of ['edit', 'retract', 'reaction'] as const) {
+    chat.send('chat/bob', type, 'x', { from: 'bob', id: 'm1' });
+    const { id } = chat.outbox.all.at(-1)!;
+    server.send(`answer/${login.device}`, { ok: false, topic: 'chat/bob', id, error: { code: 'denied', message: 'not yours' } });
+  }
+  assert.deepEqual(refused, ['edit: not yours', 'retract: not yours', 'reaction: not yours']);
+  assert.deepEqual(chat.outbox.all, []);
+});
+
+test('nothing is sent before the time that a busy server names, be it over a new connection', async (context) => {
+  const server = new FakeServer('alice');
+  const chat = await start(context, server);
+  server.stores = false;
+  chat.send('chat/bob', 'message', 'one');
+  const [{ id }] = chat.outbox.all as [{ id: string }];
+  server.send(`answer/${login.device}`, { ok: false, topic: 'chat/bob', id, error: { code: 'quota', message: '', retry_after_ms: 60_000 } });
+  chat.send('chat/bob', 'message', 'two');
+  server.cut();
+  await until(() => chat.current);
+  assert.deepEqual(server.sent().map(({ body }) => body), ['one']);
+});
+
 test('conversations come in pages: first all that are unread, then as they are asked for', async (context) => {
   const server = new FakeServer('alice');
   server.pageMax = 2;
