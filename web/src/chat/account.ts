@@ -83,7 +83,7 @@ export function signIn(storage: Storage, open: OpenLink, user: string, password:
   return new Promise((resolve, reject) => {
     let letIn = false;
     const asked = new Map<string, { resolve(answer: never): void; reject(error: Error): void }>();
-    const link = open({ user, device, secret: password }, {
+    const link = open({ user, device, secret: () => password }, {
       up: () => {
         letIn = true;
         const ask: Ask = (method, members) =>

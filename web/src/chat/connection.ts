@@ -10,7 +10,7 @@ export interface Link {
 export interface Login {
   user: string;
   device: string; // the client id
-  secret: string; // a password or a token
+  secret: () => string; // a password or a token; another one after it was renewed
 }
 
 // Why a link ended, or didn't come about: `refused` the login, `taken` over by another of the same id.

@@ -14,7 +14,7 @@ export function overWebSocket(url: string): OpenLink {
       protocolVersion: 5,
       clientId: login.device,
       username: login.user,
-      password: login.secret,
+      password: login.secret(),
       clean: true,
       // Timers of pages in the background run once a minute.
       keepalive: 75,

@@ -25,6 +25,8 @@ import { TalkView } from './talk_view';
 const storage = new BrowserStorage();
 // How long signing out waits for the server.
 const farewellMs = 2_000;
+// How often a page that stays open looks whether its token should be renewed.
+const renewEveryMs = 3600_000;
 
 // Renders at most once a frame; a page that isn't seen has no frames.
 function onceAFrame(run: () => void): () => void {
@@ -86,15 +88,14 @@ function SignedIn({ account, config, url, onSignOut }: SignedInProps) {
     const changed = onceAFrame(() => setVersion((v) => v + 1));
     void takeTab(account.user).then((tab) => {
       tabNumber.current = tab;
-      const secret = tokenOf(account, tab);
+      const secret = () => tokenOf(savedAccount(storage) ?? account, tab) ?? '';
       if (gone) return;
-      if (!secret) return onSignOut('Please sign in again.');
+      if (!secret()) return onSignOut('Please sign in again.');
       const login = { user: account.user, device: deviceOf(account.user, account.browser, tab), secret };
       running = new Chat(login, overWebSocket(url), storage, changed,
         (message, talk) => setNews(newsText(message, talk)), (what, why) => setError(refusalText(what, why)));
       running.start();
       setChat(running);
-      void renewWhenUp(running, account, tab);
     });
     return () => {
       gone = true;
@@ -117,6 +118,17 @@ function SignedIn({ account, config, url, onSignOut }: SignedInProps) {
     };
   }, [chat]);
 
+  const current = chat?.current;
+  useEffect(() => {
+    if (!chat || !current) return;
+    const signedIn = () => savedAccount(storage) ?? account;
+    const renew = () =>
+      void renewTokens(storage, signedIn(), tabNumber.current, chat.connection.ask.bind(chat.connection)).catch(() => {});
+    renew();
+    const timer = setInterval(renew, renewEveryMs);
+    return () => clearInterval(timer);
+  }, [chat, current]);
+
   const refused = chat?.connection.state === 'refused';
   useEffect(() => {
     if (refused) onSignOut('You were signed out. Please sign in again.');
@@ -138,11 +150,6 @@ function SignedIn({ account, config, url, onSignOut }: SignedInProps) {
       <div class="hidden" aria-live="polite">{news}</div>
     </>
   );
-}
-
-async function renewWhenUp(chat: Chat, account: Account, tab: number): Promise<void> {
-  while (!chat.current) await new Promise((done) => setTimeout(done, 1000));
-  await renewTokens(storage, savedAccount(storage) ?? account, tab, chat.connection.ask.bind(chat.connection)).catch(() => {});
 }
 
 const whatWasRefused = { message: 'message', system: 'message', edit: 'edit', retract: 'deletion', reaction: 'reaction' };

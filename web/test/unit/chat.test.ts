@@ -5,7 +5,7 @@ import { Chat } from '../../src/chat/chat';
 import { MemoryStorage } from '../../src/chat/storage';
 import { FakeServer, until } from './fake_server';
 
-const login = { user: 'alice', device: 'alice:web-x-1', secret: 'token' };
+const login = { user: 'alice', device: 'alice:web-x-1', secret: () => 'token' };
 
 async function start(context: TestContext, server: FakeServer, storage = new MemoryStorage()): Promise<Chat> {
   const chat = new Chat(login, server.open, storage, () => {});

@@ -6,7 +6,7 @@ import { Connection, ConnectionLost, type Link, type LinkEvents } from '../../sr
 import { MemoryStorage } from '../../src/chat/storage';
 import { FakeServer, until } from './fake_server';
 
-const login = { user: 'alice', device: 'alice:web-x-1', secret: 'token' };
+const login = { user: 'alice', device: 'alice:web-x-1', secret: () => 'token' };
 
 function open(context: TestContext) {
   const links: LinkEvents[] = [];
@@ -56,6 +56,22 @@ test('a login that is refused again and again is given up', async (context) => {
     links[i]!.down('refused');
   }
   assert.equal(connection.state, 'refused');
+});
+
+test('each link logs in with the secret as it is then: tokens are renewed', async (context) => {
+  const storage = new MemoryStorage();
+  const secrets: string[] = [];
+  storage.set('secret', 'first');
+  const open = (to: typeof login) => {
+    secrets.push(to.secret());
+    return { publish: () => {}, subscribe: async () => {}, close: () => {} };
+  };
+  const connection = new Connection({ ...login, secret: () => storage.get('secret')! }, open, { changed: () => {}, up: () => {}, message: () => {} });
+  context.after(() => connection.close());
+  connection.start();
+  storage.set('secret', 'second');
+  connection.renew();
+  assert.deepEqual(secrets, ['first', 'second']);
 });
 
 test('events of an older link mean nothing', async (context) => {
