@@ -1,6 +1,6 @@
 import { Connection, type Login, type OpenLink } from './connection';
 import { type LogPage, NumberedLog } from './numbered_log';
-import { Outbox, type Outgoing, freshId } from './outbox';
+import { Outbox, type Outgoing, freshId, outboxKey } from './outbox';
 import { People } from './people';
 import { type Storage } from './storage';
 import { Talk, isNews } from './talk';
@@ -78,7 +78,8 @@ export class Chat {
     private readonly refused: (what: Outgoing, why: WireError) => void = () => {},
   ) {
     this.me = login.user;
-    this.outbox = new Outbox(storage, `parley.outbox.${login.device}`);
+    this.outbox = new Outbox(storage, outboxKey(login.device));
+    this.beginTalks();
     this.readTo = storage.get(this.readKey) ?? {};
     this.connection = new Connection(login, open, {
       changed: () => this.onState(),
@@ -98,7 +99,18 @@ export class Chat {
 
   // The conversations, the latest first.
   get list(): Talk[] {
-    return [...this.talks.values()].filter((talk) => talk.last).sort((a, b) => timeOf(b) - timeOf(a));
+    return [...this.talks.values()].filter((talk) => this.timeOf(talk)).sort((a, b) => this.timeOf(b) - this.timeOf(a));
+  }
+  // Those in which something was written and not sent yet.
+  private beginTalks(): void {
+    for (const { talk } of this.outbox.all) this.talk(talk);
+  }
+  // When something was last said there, or written and not sent yet; 0: never.
+  timeOf(talk: Talk): number {
+    return Math.max(talk.last?.ts ?? 0, this.unsentIn(talk).at(-1)?.ts ?? 0);
+  }
+  unsentIn(talk: Talk): Outgoing[] {
+    return this.outbox.all.filter((one) => one.talk === talk.id);
   }
   get unread(): number {
     return [...this.talks.values()].reduce((sum, talk) => sum + talk.unread, 0);
@@ -133,6 +145,13 @@ export class Chat {
     this.talk(talk);
     this.typing(talk, false);
     if (this.current && this.notBefore <= Date.now()) this.transmit(outgoing);
+    this.changed();
+  }
+  // What another tab of this browser wrote and could not send before it was closed.
+  adopt(list: Outgoing[]): void {
+    for (const outgoing of list) if (!this.outbox.find(outgoing.id)) this.outbox.add(outgoing);
+    this.beginTalks();
+    this.sendWaiting(true);
     this.changed();
   }
   retry(id: string): void {
@@ -551,6 +570,7 @@ export class Chat {
     for (const talk of this.talks.values()) talk.forget();
     this.talks.clear();
     if (this.openTalk) this.talk(this.openTalk);
+    this.beginTalks();
     // A new connection reads it all; one that has just begun does so anyway.
     if (this.current) this.connection.renew();
   }
@@ -624,5 +644,3 @@ export class Chat {
     }, ms));
   }
 }
-
-const timeOf = (talk: Talk): number => talk.last?.ts ?? 0;

@@ -11,6 +11,24 @@ export interface Outgoing {
   error?: WireError; // it was refused for good: it stays until it is sent again or dropped
 }
 
+const prefix = 'parley.outbox.';
+export const outboxKey = (device: string): string => prefix + device;
+
+// The devices of a user that have something unsent in this browser.
+export const devicesUnsent = (storage: Storage, user: string): string[] =>
+  storage.keys(`${prefix}${user}:`).map((key) => key.slice(prefix.length));
+
+const savedOutbox = (storage: Storage, key: string): Outgoing[] => storage.get<Outgoing[]>(key) ?? [];
+
+export const unsentOf = (storage: Storage, device: string): Outgoing[] => savedOutbox(storage, outboxKey(device));
+
+// Takes what a device hasn't sent, that another may send it.
+export function takeUnsent(storage: Storage, device: string): Outgoing[] {
+  const list = unsentOf(storage, device);
+  storage.remove(outboxKey(device));
+  return list;
+}
+
 // The messages that were written and of which the server has not said yet that it stored them. They
 // keep their ids, so that sending them again, after a lost connection or a reload, makes no double.
 export class Outbox {
@@ -20,7 +38,7 @@ export class Outbox {
     private readonly storage: Storage,
     private readonly key: string,
   ) {
-    this.list = storage.get<Outgoing[]>(key) ?? [];
+    this.list = savedOutbox(storage, key);
   }
 
   get all(): readonly Outgoing[] {

@@ -3,6 +3,7 @@ export interface Storage {
   get<T>(key: string): T | undefined;
   set(key: string, value: unknown): void;
   remove(key: string): void;
+  keys(prefix: string): string[];
 }
 
 export class MemoryStorage implements Storage {
@@ -16,6 +17,9 @@ export class MemoryStorage implements Storage {
   }
   remove(key: string): void {
     this.values.delete(key);
+  }
+  keys(prefix: string): string[] {
+    return [...this.values.keys()].filter((key) => key.startsWith(prefix));
   }
 }
 
@@ -41,6 +45,13 @@ export class BrowserStorage implements Storage {
       localStorage.removeItem(key);
     } catch {
       // See above.
+    }
+  }
+  keys(prefix: string): string[] {
+    try {
+      return Object.keys(localStorage).filter((key) => key.startsWith(prefix));
+    } catch {
+      return [];
     }
   }
 }

@@ -19,7 +19,7 @@ import { Icon } from './parts';
 import { pushIsOn, pushIsPossible, turnPushOff, turnPushOn } from './push';
 import { Menu, Sidebar, hrefOf, talkOfHash } from './sidebar';
 import { SignIn, sentence } from './sign_in';
-import { takeTab } from './tab';
+import { adoptUnsent, takeTab } from './tab';
 import { TalkView } from './talk_view';
 
 const storage = new BrowserStorage();
@@ -125,6 +125,7 @@ function SignedIn({ account, config, url, onSignOut }: SignedInProps) {
     const renew = () =>
       void renewTokens(storage, signedIn(), tabNumber.current, chat.connection.ask.bind(chat.connection)).catch(() => {});
     renew();
+    void adoptUnsent(storage, signedIn(), tabNumber.current, (unsent) => chat.adopt(unsent));
     const timer = setInterval(renew, renewEveryMs);
     return () => clearInterval(timer);
   }, [chat, current]);

@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks';
 import { type Chat } from '../chat/chat';
 import { type Talk } from '../chat/talk';
 import { type TalkId, isGroup, nameOf } from '../chat/wire';
-import { summary, whenText } from './format';
+import { bodyText, summary, whenText } from './format';
 import { Avatar, Icon, IconButton } from './parts';
 
 const nearEndPx = 400;
@@ -65,7 +65,6 @@ function TalkRow({ chat, talk }: { chat: Chat; talk: Talk }) {
   const name = nameOf(talk.id);
   const group = isGroup(talk.id);
   const status = group ? undefined : chat.people.status(name);
-  const waiting = chat.outbox.all.some((one) => one.talk === talk.id);
   return (
     <li>
       <a class="talk" href={hrefOf(talk.id)} aria-current={chat.openTalk === talk.id ? 'page' : undefined}>
@@ -74,11 +73,9 @@ function TalkRow({ chat, talk }: { chat: Chat; talk: Talk }) {
           {chat.titleOf(talk.id)}
           {(status === 'online' || status === 'away') && <span class="hidden">, {status}</span>}
         </span>
-        <time class="talk-when">{talk.last && whenText(talk.last.ts)}</time>
+        <time class="talk-when">{whenText(chat.timeOf(talk))}</time>
         <span class="talk-last">
-          {talk.typing.size > 0
-            ? <em>{typingText(talk)}</em>
-            : <>{waiting && <Icon name="clock" />}{talk.last && summary(talk.last, chat.me)}</>}
+          {talk.typing.size > 0 ? <em>{typingText(talk)}</em> : <LastWord chat={chat} talk={talk} />}
         </span>
         {talk.unread > 0 && (
           <span class="badge">
@@ -87,6 +84,18 @@ function TalkRow({ chat, talk }: { chat: Chat; talk: Talk }) {
         )}
       </a>
     </li>
+  );
+}
+
+// What was said last, be it still unsent.
+function LastWord({ chat, talk }: { chat: Chat; talk: Talk }) {
+  const unsent = chat.unsentIn(talk);
+  const written = unsent.filter((one) => one.type === 'message').at(-1);
+  return (
+    <>
+      {unsent.length > 0 && <Icon name={unsent.some((one) => one.error) ? 'alert' : 'clock'} />}
+      {written ? `You: ${bodyText(written.body)}` : talk.last && summary(talk.last, chat.me)}
+    </>
   );
 }
 

@@ -404,6 +404,29 @@ test('contacts, groups and members come in pages, and none is left out', async (
   assert.deepEqual(chat.membersOf('group/a'), ids);
 });
 
+test('what a closed tab had not sent is sent by another, in its order and with its ids', async (context) => {
+  const server = new FakeServer('alice');
+  const chat = await start(context, server);
+  chat.adopt([
+    { id: 'x1', talk: 'chat/bob', type: 'message', body: 'one', ts: 1 },
+    { id: 'x2', talk: 'chat/carol', type: 'message', body: 'two', ts: 2 },
+  ]);
+  await until(() => chat.outbox.all.length === 0);
+  assert.deepEqual(server.log.map(({ id, to, body }) => [id, to, body]), [['x1', 'bob', 'one'], ['x2', 'carol', 'two']]);
+});
+
+test('a conversation in which nothing but what waits was said is in the list, also after a reload', async (context) => {
+  const server = new FakeServer('alice');
+  const storage = new MemoryStorage();
+  const first = await start(context, server, storage);
+  server.stores = false;
+  first.send('chat/carol', 'message', 'one');
+  assert.deepEqual(first.list.map(({ id }) => id), ['chat/carol']);
+  first.stop();
+  const second = await start(context, server, storage);
+  assert.deepEqual(second.list.map(({ id }) => id), ['chat/carol']);
+});
+
 test('a group in the list of conversations that one is not in any more is known to be left', async (context) => {
   const server = new FakeServer('alice');
   server.store({ group: 'owls', gseq: 1 });
