@@ -27,6 +27,14 @@ export const deviceOf = (user: string, browser: string, tab: number): string => 
 export const savedAccount = (storage: Storage): Account | undefined => storage.get<Account>(key);
 export const forgetAccount = (storage: Storage): void => storage.remove(key);
 
+// What was written and not sent, and how far was read: of all users, or all but one.
+export function forgetTraces(storage: Storage, butOf?: string): void {
+  for (const kept of [...storage.keys('parley.outbox.'), ...storage.keys('parley.read.')]) {
+    const user = kept.split('.').slice(2).join('.').split(':')[0];
+    if (user !== butOf) storage.remove(kept);
+  }
+}
+
 export function tokenOf(account: Account, tab: number): string | undefined {
   const token = account.tokens[tab];
   return token && token.expires > Date.now() ? token.token : undefined;
@@ -92,7 +100,9 @@ export function signIn(storage: Storage, open: OpenLink, user: string, password:
             asked.set(rid, { resolve: done, reject: failed });
             link.publish(`ask/${method}`, JSON.stringify({ rid, ...members }));
           });
-        renewTokens(storage, account, 1, ask).then(resolve, reject).finally(() => link.close());
+        renewTokens(storage, account, 1, ask)
+          .then((signedIn) => (forgetTraces(storage, user), resolve(signedIn)), reject)
+          .finally(() => link.close());
       },
       message: (_topic, payload) => {
         const answer = JSON.parse(payload) as { rid: string; ok: boolean; error: WireError };

@@ -51,6 +51,8 @@ export class Chat {
   // Caught up with the log over the present connection.
   current = false;
   openTalk: TalkId | undefined;
+  // What was begun in each conversation and not sent.
+  readonly drafts = new Map<TalkId, string>();
   // There are more conversations, before this number of my log.
   olderTalks: number | undefined;
 

@@ -15,10 +15,8 @@ interface ComposerProps {
   onDraft: (draft: Draft | undefined) => void;
 }
 
-// What was begun in each conversation and not sent.
-const begun = new Map<string, string>();
-
 export function Composer({ chat, talk, draft, onDraft }: ComposerProps) {
+  const begun = chat.drafts;
   const [text, setText] = useState(begun.get(talk.id) ?? '');
   const field = useRef<HTMLTextAreaElement>(null);
   const tooLong = new TextEncoder().encode(text).length > bodyBytesMax;

@@ -4,11 +4,11 @@ import { render } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 
 import {
-  type Account, deviceOf, forgetAccount, renewTokens, revokeTokens, savedAccount, signIn, tokenOf,
+  type Account, deviceOf, forgetAccount, forgetTraces, renewTokens, revokeTokens, savedAccount, signIn, tokenOf,
 } from '../chat/account';
 import { Chat } from '../chat/chat';
 import { overWebSocket } from '../chat/mqtt_link';
-import { type Outgoing } from '../chat/outbox';
+import { type Outgoing, devicesUnsent, unsentOf } from '../chat/outbox';
 import { BrowserStorage } from '../chat/storage';
 import { type Talk } from '../chat/talk';
 import { type TalkId, type WireError, type WireMessage, isGroup, nameOf } from '../chat/wire';
@@ -60,10 +60,16 @@ function App({ config }: { config: Config }) {
         onSignIn={async (user, password) => setAccount(await signIn(storage, overWebSocket(url), user, password))} />
     );
   }
+  // What wasn't sent stays for whoever it is that signs in again, if the server has ended it.
   const signOut = (why?: string) => {
     forgetAccount(storage);
     setNotice(why);
     setAccount(undefined);
+    if (why) return;
+    forgetTraces(storage);
+    // Nothing of what was read and begun remains in the page or its address.
+    history.replaceState(null, '', location.pathname);
+    location.reload();
   };
   return <SignedIn key={account.user + account.browser} account={account} config={config} url={url} onSignOut={signOut} />;
 }
@@ -138,6 +144,7 @@ function SignedIn({ account, config, url, onSignOut }: SignedInProps) {
   if (!chat) return null;
   const signOut = async () => {
     const { connection } = chat;
+    if (!mayForgetUnsent(chat.me)) return;
     const farewell = turnPushOff(chat)
       .catch(() => {})
       .then(() => revokeTokens(savedAccount(storage) ?? account, tabNumber.current, connection.ask.bind(connection)));
@@ -151,6 +158,12 @@ function SignedIn({ account, config, url, onSignOut }: SignedInProps) {
       <div class="hidden" aria-live="polite">{news}</div>
     </>
   );
+}
+
+function mayForgetUnsent(user: string): boolean {
+  const unsent = devicesUnsent(storage, user).flatMap((device) => unsentOf(storage, device)).length;
+  if (unsent === 0) return true;
+  return confirm(`${unsent === 1 ? 'One message was' : `${unsent} messages were`} not sent yet. Sign out and lose ${unsent === 1 ? 'it' : 'them'}?`);
 }
 
 const whatWasRefused = { message: 'message', system: 'message', edit: 'edit', retract: 'deletion', reaction: 'reaction' };

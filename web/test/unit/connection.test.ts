@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 
-import { renewTokens, savedAccount, signIn, tokenOf } from '../../src/chat/account';
+import { forgetTraces, renewTokens, savedAccount, signIn, tokenOf } from '../../src/chat/account';
 import { Connection, ConnectionLost, type Link, type LinkEvents } from '../../src/chat/connection';
 import { MemoryStorage } from '../../src/chat/storage';
 import { FakeServer, until } from './fake_server';
@@ -72,6 +72,18 @@ test('each link logs in with the secret as it is then: tokens are renewed', asyn
   storage.set('secret', 'second');
   connection.renew();
   assert.deepEqual(secrets, ['first', 'second']);
+});
+
+test('what was written and read here is forgotten by signing out, and by another user\'s signing in', async () => {
+  const storage = new MemoryStorage();
+  const keep = () => {
+    for (const key of ['outbox.alice:web-x-1', 'read.alice', 'outbox.a.lice:web-x-1', 'read.a.lice', 'theme']) storage.set(`parley.${key}`, 'x');
+  };
+  keep();
+  await signIn(storage, new FakeServer('alice').open, 'alice', 'secret word');
+  assert.deepEqual(storage.keys('parley.').sort(), ['parley.account', 'parley.outbox.alice:web-x-1', 'parley.read.alice', 'parley.theme']);
+  forgetTraces(storage);
+  assert.deepEqual(storage.keys('parley.').sort(), ['parley.account', 'parley.theme']);
 });
 
 test('events of an older link mean nothing', async (context) => {
