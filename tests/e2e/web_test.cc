@@ -22,7 +22,10 @@ TEST_CASE("people chat on the page in a browser, also through kills of the broke
     server.AddUser(user, ChatServer::PasswordOf(user));
   }
   const std::string ws = "ws://127.0.0.1:" + std::to_string(port);
-  const Gateway gateway(server, {"--web", PARLEY_WEB "/dist", "--mqtt-ws", ws});
+  // A key of the right form, of which nobody has the other half.
+  const std::string push_key = "B" + std::string(86, 'A');
+  const Gateway gateway(
+      server, {"--web", PARLEY_WEB "/dist", "--mqtt-ws", ws, "--vapid-public-key", push_key});
   LineProcess browser({"node", PARLEY_WEB "/test/browser.js",
                        "http://127.0.0.1:" + std::to_string(gateway.port()) + "/", ws});
   for (std::string line; line != "done";) {

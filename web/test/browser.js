@@ -75,6 +75,56 @@ async function pushesAreShownWhileNobodyLooks({ browser, url }) {
   await context.close();
 }
 
+// The browser's push service is the only thing that isn't there: what it would answer is put in its place.
+async function notificationsAreTurnedOnAndOff({ browser, url }) {
+  const dave = await new Person(browser, url, 'dave').start({ permissions: ['notifications'] });
+  const [page] = dave.tabs;
+  const endpoint = 'https://push.example/dave';
+  await page.evaluate((endpoint) => {
+    let subscription = null;
+    const unsubscribe = async () => {
+      subscription = null;
+      sessionStorage.setItem('unsubscribed', 'yes'); // it outlives the page
+    };
+    PushManager.prototype.getSubscription = async () => subscription;
+    PushManager.prototype.subscribe = async ({ applicationServerKey, userVisibleOnly }) => {
+      window.keyBytes = userVisibleOnly && applicationServerKey.length;
+      const keys = { p256dh: `B${'A'.repeat(86)}`, auth: 'A'.repeat(22) };
+      return (subscription = { toJSON: () => ({ endpoint, keys }), unsubscribe });
+    };
+  }, endpoint);
+  const { user, browser: name } = await page.evaluate(() => JSON.parse(localStorage.getItem('parley.account')));
+  const sender = await Sender.open(wsUrl, 'dave');
+  const optIns = async () => (await sender.tell('ask/push.list', { device: `${user}:web-${name}-1` })).push;
+  const choose = async (item) => {
+    await page.getByRole('button', { name: 'Menu' }).click();
+    await page.getByRole('button', { name: item }).click();
+  };
+  assert.deepEqual(await optIns(), []);
+  await choose('Notify me');
+  const [optIn] = await eventually('the opt-in', optIns, (list) => list.length === 1);
+  assert.equal(optIn.provider, 'webpush');
+  assert.equal(optIn.target.endpoint ?? JSON.parse(optIn.target).endpoint, endpoint);
+  assert.equal(await page.evaluate(() => window.keyBytes), 65);
+  await choose('Turn notifications off');
+  await eventually('no opt-in', optIns, (list) => list.length === 0);
+  assert.equal(await page.evaluate(async () => (await navigator.serviceWorker.ready).pushManager.getSubscription()), null);
+
+  // Signing out turns them off, also where the server can't be told.
+  await choose('Notify me');
+  await eventually('the opt-in', optIns, (list) => list.length === 1);
+  await page.evaluate(() => sessionStorage.clear());
+  await sender.close();
+  await broker('kill');
+  await page.getByText('Reconnecting').waitFor();
+  await choose('Sign out');
+  await page.getByRole('button', { name: 'Sign in' }).waitFor();
+  await eventually('no subscription', () => page.evaluate(() => sessionStorage.getItem('unsubscribed')), (kept) => kept === 'yes');
+  await broker('start');
+  assert.deepEqual(dave.problems, []);
+  await dave.context.close();
+}
+
 async function wrongPasswordIsSaid({ browser, url }) {
   const page = await browser.newPage();
   await page.goto(url);
@@ -174,6 +224,20 @@ async function presenceIsShownToContacts({ alice, bob, browser, url }) {
   await a1.locator('.talk', { hasText: 'bob' }).locator('.dot.online').waitFor();
 }
 
+async function whoGoesIsShownOffline({ alice }) {
+  const [a1] = alice.tabs;
+  const dave = await Sender.open(wsUrl, 'dave');
+  await dave.tell('ask/contacts.add', { user: 'alice' });
+  await a1.locator('.request', { hasText: 'dave' }).getByRole('button', { name: 'Accept' }).click();
+  await openTalk(a1, 'chat/dave');
+  const bar = a1.locator('.talk-view .bar');
+  await bar.getByText('online', { exact: true }).waitFor();
+  await bar.locator('.dot.online').waitFor();
+  await dave.close();
+  await bar.getByText(/^last seen today at/).waitFor();
+  assert.equal(await bar.locator('.dot.online').count(), 0);
+}
+
 async function groupsAreMadeAndLeft({ alice, bob, carol }) {
   const [a1] = alice.tabs;
   await a1.getByRole('button', { name: 'New conversation' }).click();
@@ -202,9 +266,92 @@ async function groupsAreMadeAndLeft({ alice, bob, carol }) {
   await a1.locator('.system', { hasText: 'carol left' }).waitFor();
 }
 
-async function nothingIsLostWhenTheBrokerIsKilled({ alice, bob }) {
+// Groups whose messages aren't in their members' logs: others make them so.
+async function topicGroupsAreFollowed({ alice, bob, carol }) {
+  const dave = await Sender.open(wsUrl, 'dave');
+  await dave.tell('ask/groups.create', { group: 'owls', title: 'Owls', delivery: 'topic', members: ['alice', 'bob', 'carol'] });
+  await dave.tell('group/owls', { body: 'who is there?' });
+  const pages = [alice, bob, carol].map(({ tabs: [page] }) => page);
+  const [a1, b1, c1] = pages;
+  for (const page of pages) {
+    await page.reload();
+    await page.locator('.talk', { hasText: 'Owls' }).locator('.badge', { hasText: '1' }).waitFor();
+  }
+  await openTalk(b1, 'chat/alice');
+  await openTalk(a1, 'group/owls');
+  await row(a1, 'who is there?').waitFor();
+  await say(a1, 'hoo');
+  await row(a1, 'hoo').getByRole('img', { name: 'Sent' }).waitFor();
+  await b1.locator('.talk', { hasText: 'Owls' }).locator('.badge', { hasText: '2' }).waitFor();
+  for (const page of [b1, c1]) {
+    await openTalk(page, 'group/owls');
+    await row(page, 'hoo').waitFor();
+  }
+  await say(b1, 'hoo hoo');
+  for (const page of [a1, c1]) await row(page, 'hoo hoo').locator('.author', { hasText: 'bob' }).waitFor();
+  await eventually('unread after reading', () => b1.locator('.talk', { hasText: 'Owls' }).locator('.badge').count(), (count) => count === 0);
+  await dave.tell('ask/groups.remove', { group: 'owls', user: 'carol' });
+  await c1.getByText('You are not in this group any more.').waitFor();
+
+  // One that becomes such a group: alice has read what was said until then, and the next is unread.
+  await dave.tell('ask/groups.create', { group: 'bats', title: 'Bats', members: ['alice'] });
+  for (const text of range(3, 'flap')) await dave.tell('group/bats', { body: text });
+  await openTalk(a1, 'group/bats');
+  await row(a1, 'flap 3').waitFor();
+  await dave.tell('ask/groups.set', { group: 'bats', delivery: 'topic' });
+  await openTalk(a1, 'chat/bob');
+  await dave.tell('group/bats', { body: 'flap 4' });
+  const bats = a1.locator('.talk', { hasText: 'Bats' });
+  await bats.locator('.badge', { hasText: /^1 unread$/ }).waitFor();
+  await bats.click();
+  await shows(a1, range(4, 'flap'));
+  await eventually('unread after reading', () => bats.locator('.badge').count(), (count) => count === 0);
+  await dave.close();
+}
+
+async function topicGroupsGoOnOverANewConnection({ alice, bob, carol }) {
+  const [a1] = alice.tabs;
+  const [b1] = bob.tabs;
+  await openTalk(a1, 'group/owls');
+  await openTalk(b1, 'group/owls');
+  await say(a1, 'still there?');
+  await row(b1, 'still there?').waitFor();
+  await say(b1, 'still here');
+  await row(a1, 'still here').waitFor();
+  // She isn't in it any more, and connected all the same.
+  const [c1] = carol.tabs;
+  await openTalk(c1, 'chat/alice');
+  await say(c1, 'and I here');
+  await row(c1, 'and I here').getByRole('img', { name: /Sent|Delivered|Read/ }).waitFor();
+  await eventually('no banner', () => c1.locator('.banner').count(), (count) => count === 0);
+  await openTalk(a1, 'chat/carol');
+  await row(a1, 'and I here').waitFor();
+  await eventually('all read', () => a1.locator('.badge').count(), (count) => count === 0);
+}
+
+async function refusalsAreSaid({ alice }) {
+  const [a1] = alice.tabs;
+  await openTalk(a1, 'chat/nobody-of-this-name');
+  await say(a1, 'is this anybody?');
+  await a1.locator('.refusal', { hasText: 'no account' }).getByRole('button', { name: 'Discard' }).click();
+  await eventually('nothing waits', () => a1.locator('.pending').count(), (count) => count === 0);
+
+  const carol = await Sender.open(wsUrl, 'carol');
+  await carol.tell('chat/alice', { body: 'I block you now' });
+  await carol.tell('ask/contacts.block', { user: 'alice' });
+  await openTalk(a1, 'chat/carol');
+  await act(a1, 'I block you now', 'React');
+  await row(a1, 'I block you now').getByRole('button', { name: 'React with 😢' }).click();
+  await a1.locator('.banner', { hasText: 'Your reaction was refused' }).getByRole('button', { name: 'Close' }).click();
+  await carol.tell('ask/contacts.unblock', { user: 'alice' });
+  await carol.close();
+}
+
+async function nothingIsLostWhenTheBrokerIsKilled({ alice, bob, carol }) {
   const [a1, a2] = alice.tabs;
   const [b1, b2] = bob.tabs;
+  const a3 = await alice.secondTab();
+  await openTalk(a3, 'chat/bob');
   for (const page of [a1, a2]) await openTalk(page, 'chat/bob');
   for (const page of [b1, b2]) await openTalk(page, 'chat/alice');
   await say(a1, 'before all');
@@ -220,15 +367,18 @@ async function nothingIsLostWhenTheBrokerIsKilled({ alice, bob }) {
     for (const one of range(3, text)) await say(page, one);
   }
   await row(b2, 'b2 away 3').getByRole('img', { name: 'Being sent' }).waitFor();
-  // One of them is loaded anew meanwhile: what it had not sent is kept.
+  for (const one of range(3, 'a3 away')) await say(a3, one);
+  // One of them is loaded anew meanwhile, and one is closed: what they had not sent is kept.
   await b2.reload();
+  alice.tabs.pop();
+  await a3.close();
   await broker('start');
   // The pauses between the tries have grown meanwhile.
-  for (const page of [a1, a2, b1, b2]) await page.evaluate(() => { dispatchEvent(new Event('online')); });
+  for (const page of [a1, a2, b1, b2, ...carol.tabs]) await page.evaluate(() => { dispatchEvent(new Event('online')); });
 
-  const shown = await eventually('all messages, once', () => texts(a1), (all) => all.length >= before.length + 22);
+  const shown = await eventually('all messages, once', () => texts(a1), (all) => all.length >= before.length + 25);
   const added = shown.slice(before.length);
-  const expected = [...range(10, 'dying'), ...['a1', 'a2', 'b1', 'b2'].flatMap((tab) => range(3, `${tab} away`))];
+  const expected = [...range(10, 'dying'), ...['a1', 'a2', 'a3', 'b1', 'b2'].flatMap((tab) => range(3, `${tab} away`))];
   assert.deepEqual([...added].sort(), [...expected].sort());
   for (const page of [a2, b1, b2]) await shows(page, shown);
   for (const page of [a1, a2, b1, b2]) {
@@ -286,6 +436,78 @@ async function theKeyboardIsEnough({ alice }) {
   await row(a1, 'by keys alone').getByRole('button', { name: '🎉 by alice' }).waitFor();
 }
 
+async function theThemeIsChosenAndKept({ alice }) {
+  const [a1] = alice.tabs;
+  const theme = () => a1.evaluate(() => document.documentElement.dataset.theme);
+  const turn = async () => {
+    await a1.getByRole('button', { name: 'Menu' }).click();
+    await a1.getByRole('button', { name: 'Light or dark' }).click();
+  };
+  const colour = () => a1.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  assert.equal(await theme(), 'light');
+  const light = await colour();
+  await turn();
+  assert.equal(await theme(), 'dark');
+  assert.notEqual(await colour(), light);
+  await a1.reload();
+  await alice.ready(a1);
+  assert.equal(await theme(), 'dark');
+  await turn();
+  assert.equal(await theme(), 'light');
+  await a1.evaluate(() => localStorage.removeItem('parley.theme'));
+}
+
+// What stands out of the page to the left or right. What another element cuts off itself is no matter.
+const outOfSight = (page) => page.evaluate(() => {
+  const cut = (element) => {
+    for (let up = element.parentElement; up && up !== document.body; up = up.parentElement) {
+      if (getComputedStyle(up).overflowX !== 'visible' && up.getBoundingClientRect().right <= innerWidth + 1 &&
+          up.scrollWidth <= up.clientWidth + (getComputedStyle(up).textOverflow === 'ellipsis' ? Infinity : 1)) return true;
+    }
+    return false;
+  };
+  return [...document.querySelectorAll('body *')]
+    .filter((element) => element.checkVisibility() && !element.closest('.hidden'))
+    .filter((element) => {
+      const { left, right, width } = element.getBoundingClientRect();
+      return width > 0 && (left < -1 || right > innerWidth + 1) && !cut(element);
+    })
+    .map((element) => `${element.tagName} ${element.className}: ${(element.textContent ?? '').slice(0, 40)}`);
+});
+
+async function nothingStandsOutOnAPhone({ alice }) {
+  const [page] = alice.tabs;
+  await openTalk(page, 'chat/bob');
+  await say(page, 'w'.repeat(400));
+  await say(page, `https://example.org/${'a'.repeat(200)}`);
+  await say(page, 'short');
+  await row(page, 'short').getByRole('img', { name: /Sent|Delivered|Read/ }).waitFor();
+  for (const width of [390, 320]) {
+    await page.setViewportSize({ width, height: 640 });
+    for (const talk of ['chat/bob', 'group/owls']) {
+      await openTalk(page, talk);
+      await eventually('the messages', () => page.locator('.messages .row').count(), (count) => count > 2);
+      assert.deepEqual(await outOfSight(page), [], `${talk}, ${width} px`);
+    }
+    await openTalk(page, 'chat/bob');
+    await act(page, 'short', 'React');
+    assert.deepEqual(await outOfSight(page), [], `reactions, ${width} px`);
+    await page.getByRole('button', { name: 'No reaction' }).click();
+    await openTalk(page, 'group/owls');
+    await page.getByRole('button', { name: 'Group members' }).click();
+    await page.getByRole('list', { name: 'Members' }).waitFor();
+    assert.deepEqual(await outOfSight(page), [], `members, ${width} px`);
+    await page.keyboard.press('Escape');
+    await page.evaluate(() => { location.hash = ''; });
+    await page.locator('.talks').waitFor({ state: 'visible' });
+    assert.deepEqual(await outOfSight(page), [], `the list, ${width} px`);
+    await page.getByRole('button', { name: 'Menu' }).click();
+    assert.deepEqual(await outOfSight(page), [], `the menu, ${width} px`);
+    await page.keyboard.press('Escape');
+  }
+  await page.setViewportSize({ width: 1200, height: 800 });
+}
+
 async function accessibleInAllForms({ alice, browser, url }) {
   const [page] = alice.tabs;
   const found = [];
@@ -317,17 +539,38 @@ async function accessibleInAllForms({ alice, browser, url }) {
 async function signingOutIsForAllTabs({ alice }) {
   const [a1, a2] = alice.tabs;
   const before = await a1.evaluate(() => localStorage.getItem('parley.account'));
-  await a1.getByRole('button', { name: 'Menu' }).click();
-  await a1.getByRole('button', { name: 'Sign out' }).click();
+  await a1.evaluate(() => localStorage.setItem('parley.theme', '"dark"'));
+  await openTalk(a1, 'chat/bob');
+  await a1.getByRole('textbox', { name: /^Message to/ }).fill('begun, and not for everybody');
+  await openTalk(a1, 'chat/nobody-of-this-name');
+  await say(a1, 'never sent');
+  await a1.locator('.refusal').waitFor();
+  // What is not sent is asked about.
+  const signOut = async (answer) => {
+    const asked = a1.waitForEvent('dialog').then(async (dialog) => (await dialog[answer](), dialog.message()));
+    await a1.getByRole('button', { name: 'Menu' }).click();
+    await a1.getByRole('button', { name: 'Sign out' }).click();
+    assert.match(await asked, /One message was not sent yet/);
+  };
+  await signOut('dismiss');
+  await a1.locator('.refusal').waitFor();
+  await signOut('accept');
   for (const page of [a1, a2]) await page.getByRole('button', { name: 'Sign in' }).waitFor();
   const kept = await a1.evaluate(() => localStorage.getItem('parley.account'));
   assert.equal(kept, null);
+  await eventually('what is kept', () => a1.evaluate(() => Object.keys(localStorage)), (keys) => String(keys) === 'parley.theme');
+  await eventually('the address', () => a1.evaluate(() => location.hash), (hash) => hash === '');
   // What was kept is worth nothing any more.
   const { user, browser, tokens } = JSON.parse(before);
   const refused = mqtt.connectAsync(wsUrl, {
     protocolVersion: 5, clientId: `${user}:web-${browser}-1`, username: user, password: tokens[1].token, reconnectPeriod: 0,
   });
   await assert.rejects(refused, /not authorized/i);
+}
+
+async function nobodyElseWasAskedForAnything({ people, url }) {
+  const all = new Set(people.flatMap(({ asked }) => [...asked]));
+  assert.deepEqual([...all].sort(), [new URL(url).origin, new URL(wsUrl).origin].sort());
 }
 
 async function nothingWentWrongInTheConsole({ people }) {
@@ -344,6 +587,7 @@ async function main() {
     const world = { browser, url };
     await run(firstVisitIsSmall, world);
     await run(pushesAreShownWhileNobodyLooks, world);
+    await run(notificationsAreTurnedOnAndOff, world);
     await run(wrongPasswordIsSaid, world);
     const people = [new Person(browser, url, 'alice'), new Person(browser, url, 'bob'), new Person(browser, url, 'carol')];
     await Promise.all(people.map((person) => person.start()));
@@ -353,9 +597,10 @@ async function main() {
     Object.assign(world, { alice, bob, carol, people });
     for (const part of [
       onlyATokenIsKept, messagesReachAllTabs, markupStaysText, thePolicyHolds, typingIsShown,
-      messagesAreEditedReactedToRepliedToAndDeleted, presenceIsShownToContacts, groupsAreMadeAndLeft, 
-      nothingIsLostWhenTheBrokerIsKilled, olderMessagesComeByScrolling, theKeyboardIsEnough, accessibleInAllForms,
-      signingOutIsForAllTabs, nothingWentWrongInTheConsole,
+      messagesAreEditedReactedToRepliedToAndDeleted, presenceIsShownToContacts, whoGoesIsShownOffline,
+      groupsAreMadeAndLeft, topicGroupsAreFollowed, refusalsAreSaid, nothingIsLostWhenTheBrokerIsKilled,
+      topicGroupsGoOnOverANewConnection, olderMessagesComeByScrolling, theKeyboardIsEnough, theThemeIsChosenAndKept,
+      accessibleInAllForms, nothingStandsOutOnAPhone, signingOutIsForAllTabs, nobodyElseWasAskedForAnything, nothingWentWrongInTheConsole,
     ]) await run(part, world);
     console.log('done');
   } finally {

@@ -5,7 +5,7 @@ export const deadlineMs = 10_000;
 
 export class Person {
   constructor(browser, url, user) {
-    Object.assign(this, { browser, url, user, tabs: [], problems: [] });
+    Object.assign(this, { browser, url, user, tabs: [], problems: [], asked: new Set() });
   }
 
   async start(options = {}) {
@@ -22,6 +22,8 @@ export class Person {
       if (message.type() === 'error' && !/WebSocket (connection|is already in CLOSING)/.test(message.text())) this.problems.push(message.text());
     });
     page.on('pageerror', (error) => this.problems.push(String(error)));
+    page.on('request', (request) => this.asked.add(new URL(request.url()).origin));
+    page.on('websocket', (socket) => this.asked.add(new URL(socket.url()).origin));
     await page.goto(this.url);
     this.tabs.push(page);
     return page;

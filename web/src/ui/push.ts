@@ -30,8 +30,9 @@ export async function turnPushOff(chat: Chat): Promise<void> {
   const worker = await navigator.serviceWorker?.getRegistration();
   const subscription = await worker?.pushManager.getSubscription();
   if (!subscription) return;
-  await chat.connection.ask('push.unsubscribe', { provider: 'webpush' });
+  // First here: where the server can't be told now, the browser's push service will tell it.
   await subscription.unsubscribe();
+  await chat.connection.ask('push.unsubscribe', { provider: 'webpush' });
 }
 
 function bytesOf(base64url: string): Uint8Array<ArrayBuffer> {
