@@ -161,7 +161,10 @@ bool Broker::Turn(size_t effects_max) {
   server_->release().Take(effects_max, &taken_);
   any = any || !taken_.empty();
   for (const Effect& effect : std::exchange(taken_, {})) Deliver(effect);
-  for (const std::string& line : server_->TakeLines()) trace_->Note("log: " + line);
+  for (const std::string& line : server_->TakeLines()) {
+    trace_->Note("log: " + line);
+    journal_refused_ |= line.find("journal event=failed") != line.npos;
+  }
   return any;
 }
 

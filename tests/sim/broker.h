@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/sim/oracle.h"
@@ -81,6 +82,8 @@ class Broker {
   bool Turn(size_t effects_max);
   // The server is gone, and with it all connections.
   void Died();
+  // Whether the journal has refused something since this was last asked.
+  bool TakeJournalRefused() { return std::exchange(journal_refused_, false); }
 
  private:
   [[noreturn]] static void Fail(const std::string& what) { throw Violation{what}; }
@@ -109,6 +112,7 @@ class Broker {
   std::map<std::string, Question> questions_;
   std::map<std::string, json> answers_;
   std::vector<Effect> taken_;
+  bool journal_refused_ = false;
 };
 
 }  // namespace parley::sim

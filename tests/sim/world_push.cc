@@ -79,6 +79,8 @@ void World::TakePush(Phone& gateway, const json& job) {
 }
 
 void World::EndPush(Phone& gateway, const json& job, const char* how, const json& outcome) {
+  // The end of a push may have been among what a full journal refused.
+  pushes_.amiss |= broker_.TakeJournalRefused();
   const std::string with = ConversationOf(job.at("from"), job.value("group", ""));
   const uint64_t seq = job.value("seq", uint64_t{0});
   trace_.Note(gateway.name + " " + how + " " + job["job"].get<std::string>());
@@ -111,6 +113,7 @@ bool World::PushesAreDone() {
   }
   pushes_.done = pushes_.told;
   pushes_.amiss = false;
+  broker_.TakeJournalRefused();
   return true;
 }
 
