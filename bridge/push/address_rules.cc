@@ -60,6 +60,7 @@ bool IsPublic6(const Address6& address) {
   }
   if (StartsWith(address, {0x20, 0x02})) return IsPublic4(Embedded4(address, 2));
   if (StartsWith(address, {0x20, 0x01, 0x0d, 0xb8})) return false;                  // documentation
+  if (StartsWith(address, {0x3f, 0xff}) && (address[2] & 0xf0) == 0) return false;  // the same
   if (StartsWith(address, {0x20, 0x01}) && (address[2] & 0xfe) == 0) return false;  // protocols
   return (address[0] & 0xe0) == 0x20;  // 2000::/3, all that is given out
 }
@@ -78,6 +79,17 @@ bool IsPublicAddress(const sockaddr* address) {
   Address6 bytes;
   std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
   return IsPublic6(bytes);
+}
+
+bool IsPublicAddress(const std::string& address) {
+  sockaddr_in v4{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {}, .sin_zero = {}};
+  if (inet_pton(AF_INET, address.c_str(), &v4.sin_addr) == 1) {
+    return IsPublicAddress(reinterpret_cast<const sockaddr*>(&v4));
+  }
+  sockaddr_in6 v6{};
+  v6.sin6_family = AF_INET6;
+  return inet_pton(AF_INET6, address.c_str(), &v6.sin6_addr) == 1 &&
+         IsPublicAddress(reinterpret_cast<const sockaddr*>(&v6));
 }
 
 }  // namespace parley::push
