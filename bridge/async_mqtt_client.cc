@@ -8,6 +8,8 @@
 #include <thread>
 #include <utility>
 
+#include "bridge/mqtt_tls.h"
+
 namespace parley {
 namespace {
 
@@ -37,6 +39,7 @@ struct AsyncMqttClient::Paho {
     connect.set_password(options.password);
     connect.set_keep_alive_interval(30);
     connect.set_connect_timeout(options.timeout);
+    if (!options.ca_file.empty()) connect.set_ssl(TrustIn(options.ca_file));
     client.set_connection_lost_handler([this](const std::string&) { Wake(&lost); });
     client.set_disconnected_handler(
         [this](const mqtt::properties&, mqtt::ReasonCode) { Wake(&lost); });

@@ -1,11 +1,14 @@
 #include "bridge/mqtt_client.h"
 
 #include <mqtt/async_client.h>
+#include <sodium.h>
 
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <utility>
+
+#include "bridge/mqtt_tls.h"
 
 namespace parley {
 namespace {
@@ -28,7 +31,16 @@ Status StatusOf(const mqtt::exception& error, const std::string& where) {
 std::string MqttUri(const MqttOptions& options) {
   bool v6 = options.host.find(':') != std::string::npos;
   std::string host = v6 ? "[" + options.host + "]" : options.host;
-  return "tcp://" + host + ":" + std::to_string(options.port);
+  return (options.ca_file.empty() ? "tcp://" : "ssl://") + host + ":" +
+         std::to_string(options.port);
+}
+
+std::string FreshClientId(const std::string& user) {
+  char text[17];
+  uint8_t random[8];
+  randombytes_buf(random, sizeof random);
+  sodium_bin2hex(text, sizeof text, random, sizeof random);
+  return user + ":" + text;
 }
 
 struct MqttClient::Paho {
@@ -40,6 +52,7 @@ struct MqttClient::Paho {
     connect.set_password(from.password);
     connect.set_keep_alive_interval(30);
     connect.set_connect_timeout(from.timeout);
+    if (!from.ca_file.empty()) connect.set_ssl(TrustIn(from.ca_file));
     client.set_connection_lost_handler([this](const std::string&) {
       std::lock_guard lock(mutex);
       lost = true;

@@ -26,11 +26,15 @@ struct MqttOptions {
   std::string client_id;
   std::string username;
   std::string password;
+  std::string ca_file = {};                 // TLS, by these certificates; empty: without TLS
   std::chrono::milliseconds timeout{5000};  // of the connection, and of each acknowledgement
 };
 
-// "tcp://127.0.0.1:1883", for paho and for messages.
+// "tcp://127.0.0.1:1883" or "ssl://…", for paho and for messages.
 std::string MqttUri(const MqttOptions& options);
+
+// "push:5f0c…": of a device of its own, so that any number may be there at once.
+std::string FreshClientId(const std::string& user);
 
 struct MqttMessage {
   std::string topic;

@@ -1,5 +1,4 @@
 // parley-gateway: the chat by HTTP, and the page to chat on.
-#include <sodium.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -88,6 +87,8 @@ void AddBrokerOptions(CLI::App* app, Options* options) {
   app->add_option("--broker-host", options->mqtt.host, "The broker's address")
       ->capture_default_str();
   app->add_option("--broker-port", options->mqtt.port, "Its MQTT port")->capture_default_str();
+  app->add_option("--broker-cafile", options->mqtt.ca_file,
+                  "Speak TLS to it, whose certificate one of this file's has signed");
   app->add_option("--user", options->mqtt.username,
                   "The gateway's own account, which must have the role service")
       ->capture_default_str();
@@ -117,15 +118,6 @@ Result<std::string> ReadToken(const std::string& path) {
   if (!std::getline(in, token) || token.empty())
     return Error(Code::kBadRequest, path + " is empty");
   return token;
-}
-
-// Any number of gateways may be there: each is a device of its own.
-std::string FreshClientId(const std::string& user) {
-  char text[17];
-  uint8_t random[8];
-  randombytes_buf(random, sizeof random);
-  sodium_bin2hex(text, sizeof text, random, sizeof random);
-  return user + ":" + text;
 }
 
 // A file descriptor for each connection.
