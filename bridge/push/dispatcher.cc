@@ -30,42 +30,62 @@ void Dispatcher::Take(Job job) {
   Start(&line->second, std::move(job), lease_end_ms);
 }
 
+void Dispatcher::SessionLost() {
+  ++session_;
+  for (auto& [name, line] : lines_) {
+    for (const auto& [job, lease_end_ms] : std::exchange(line.waiting, {})) LetGo(job);
+  }
+  sender_->DropUnwanted();
+}
+
 void Dispatcher::Start(Line* line, Job job, int64_t lease_end_ms) {
   if (line->logging_in) {
     line->waiting.emplace_back(std::move(job), lease_end_ms);
     return;
   }
   if (auto login = line->provider->Login(clock_.now_s())) {
+    int64_t wait_ms = line->login_again_ms - clock_.monotonic_ms();
+    if (wait_ms > 0) return Finish(job, {Outcome::Kind::kFailed, line->login_failure, wait_ms});
     line->waiting.emplace_back(std::move(job), lease_end_ms);
     return LogIn(line, std::move(*login));
   }
-  // A lease that is short itself still allows for one try.
-  int64_t needed_ms = std::min(timeout_ms_, job.lease_ms / 2);
-  if (clock_.monotonic_ms() + needed_ms > lease_end_ms) return LetGo(job);
   auto request = line->provider->Request(job, clock_.now_s());
   if (!request) {
     return Finish(job, {Outcome::Kind::kDrop, request.error().message(), 0});
   }
-  Provider* provider = line->provider.get();
-  sender_->Send(std::move(*request), [this, provider, job](const HttpAnswer& answer) {
-    Finish(job, provider->Judge(answer));
-  });
+  auto done = [this, provider = line->provider.get(), job](const HttpAnswer& answer) {
+    answer.unsent ? LetGo(job) : Finish(job, provider->Judge(answer));
+  };
+  sender_->Send(std::move(*request), done, WantedUntil(lease_end_ms, job));
+}
+
+HttpSender::Wanted Dispatcher::WantedUntil(int64_t lease_end_ms, const Job& job) const {
+  // A lease that is short itself still allows for one try.
+  int64_t needed_ms = std::min(timeout_ms_, job.lease_ms / 2);
+  return [this, session = session_, last_ms = lease_end_ms - needed_ms] {
+    return session == session_ && clock_.monotonic_ms() <= last_ms;
+  };
 }
 
 void Dispatcher::LogIn(Line* line, HttpRequest request) {
   line->logging_in = true;
-  sender_->Send(std::move(request), [this, line](const HttpAnswer& answer) {
-    line->logging_in = false;
-    Status status = line->provider->TakeLogin(answer, clock_.now_s());
-    auto waiting = std::exchange(line->waiting, {});
-    for (auto& [job, lease_end_ms] : waiting) {
-      if (status.ok()) {
-        Start(line, std::move(job), lease_end_ms);
-      } else {
-        Finish(job, {Outcome::Kind::kFailed, status.message(), 0});
-      }
+  sender_->Send(std::move(request),
+                [this, line](const HttpAnswer& answer) { OnLogin(line, answer); });
+}
+
+void Dispatcher::OnLogin(Line* line, const HttpAnswer& answer) {
+  line->logging_in = false;
+  Status status = line->provider->TakeLogin(answer, clock_.now_s());
+  int64_t wait_ms = status.ok() ? 0 : JudgeByStatus(answer).retry_after_ms;
+  line->login_failure = status.message();
+  line->login_again_ms = clock_.monotonic_ms() + wait_ms;
+  for (auto& [job, lease_end_ms] : std::exchange(line->waiting, {})) {
+    if (status.ok()) {
+      Start(line, std::move(job), lease_end_ms);
+    } else {
+      Finish(job, {Outcome::Kind::kFailed, status.message(), wait_ms});
     }
-  });
+  }
 }
 
 void Dispatcher::Finish(const Job& job, const Outcome& outcome) {

@@ -3,7 +3,8 @@
 //   Take(job) ─▶ a login first, where the provider wants one ─▶ HttpSender ─▶ Outcome ─▶ done
 //
 // It tries once: when to try again is the broker's to say, which keeps the job until it is done. A
-// job that couldn't be answered within its lease any more is let go: the broker hands it out again.
+// job that couldn't be answered within its lease any more when its request's turn comes is let go,
+// and so is one that waits when the broker's connection is lost: the broker hands it out again.
 // What was delivered is remembered for a while, so that a job whose end the broker didn't hear of,
 // since it was killed, isn't sent twice.
 //
@@ -43,6 +44,8 @@ class Dispatcher {
 
   std::vector<std::string> providers() const;
   void Take(Job job);
+  // The connection that they came by is lost: what isn't being sent yet is another's to send.
+  void SessionLost();
   // Jobs that are under way.
   size_t busy() const { return under_way_.size(); }
 
@@ -51,10 +54,15 @@ class Dispatcher {
     std::unique_ptr<Provider> provider;
     bool logging_in = false;
     std::deque<std::pair<Job, int64_t>> waiting;  // for the login, each with its lease's end
+    // Its last login failed so, and there is none before that time.
+    std::string login_failure = {};
+    int64_t login_again_ms = 0;
   };
 
   void Start(Line* line, Job job, int64_t lease_end_ms);
   void LogIn(Line* line, HttpRequest request);
+  void OnLogin(Line* line, const HttpAnswer& answer);
+  HttpSender::Wanted WantedUntil(int64_t lease_end_ms, const Job& job) const;
   void Finish(const Job& job, const Outcome& outcome);
   void LetGo(const Job& job);
 
@@ -63,6 +71,7 @@ class Dispatcher {
   const Clock clock_;
   const Done done_;
   std::map<std::string, Line> lines_;
+  uint64_t session_ = 0;
   std::set<std::string> under_way_;
   std::unordered_set<std::string> delivered_;
   std::deque<std::string> delivered_order_;

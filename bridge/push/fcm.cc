@@ -1,5 +1,6 @@
 // FCM, HTTP v1: a service account's key signs a JWT (RS256), which Google's token endpoint takes
 // for an access token; messages are sent with that.
+#include <algorithm>
 #include <optional>
 
 #include "bridge/push/providers.h"
@@ -13,6 +14,8 @@ constexpr char kBaseUrl[] = "https://fcm.googleapis.com";
 constexpr char kScope[] = "https://www.googleapis.com/auth/firebase.messaging";
 constexpr int64_t kAssertionS = 3600;
 constexpr int64_t kTokenLeftS = 60;  // it is renewed so long before its end
+// What is said to end sooner is used so long all the same: 401 tells when it has ended.
+constexpr int64_t kTokenLeastS = 2 * kTokenLeftS;
 
 struct Account {
   std::string project;
@@ -57,7 +60,8 @@ class Fcm final : public Provider {
     }
     token_ = got["access_token"].get<std::string>();
     const json expires = got.value("expires_in", json());
-    expires_s_ = now_s + (expires.is_number_integer() ? expires.get<int64_t>() : kAssertionS);
+    int64_t lasts_s = expires.is_number_integer() ? expires.get<int64_t>() : kAssertionS;
+    expires_s_ = now_s + std::clamp(lasts_s, kTokenLeastS, kAssertionS);
     return {};
   }
 

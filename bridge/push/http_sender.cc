@@ -25,6 +25,7 @@ struct FreeList {
 struct HttpSender::Transfer {
   HttpRequest request;
   Done done;
+  Wanted wanted;
   bool any_address = false;
   HttpAnswer answer;
   char error[CURL_ERROR_SIZE] = "";
@@ -35,6 +36,7 @@ struct HttpSender::Transfer {
 
   static size_t Write(char* data, size_t size, size_t count, void* user);
   static curl_socket_t OpenSocket(void* user, curlsocktype purpose, curl_sockaddr* address);
+  static int BeforeRequest(void* user, char* peer, char* own, int peer_port, int own_port);
 };
 
 // More than is kept of an answer ends the transfer: nobody can keep it busy by a long one.
@@ -55,6 +57,15 @@ curl_socket_t HttpSender::Transfer::OpenSocket(void* user, curlsocktype, curl_so
   return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+// Connections are shared: the one that is taken may have been opened for a request that may go
+// anywhere.
+int HttpSender::Transfer::BeforeRequest(void* user, char* peer, char*, int, int) {
+  auto* transfer = static_cast<Transfer*>(user);
+  if (transfer->any_address || IsPublicAddress(std::string(peer))) return CURL_PREREQFUNC_OK;
+  transfer->answer.refused = true;
+  return CURL_PREREQFUNC_ABORT;
+}
+
 void HttpSender::Transfer::SetUp(const HttpOptions& options) {
   any_address = request.trusted || options.allow_private;
   easy.reset(curl_easy_init());
@@ -70,6 +81,8 @@ void HttpSender::Transfer::SetUp(const HttpOptions& options) {
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
   curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, OpenSocket);
   curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, this);
+  curl_easy_setopt(curl, CURLOPT_PREREQFUNCTION, BeforeRequest);
+  curl_easy_setopt(curl, CURLOPT_PREREQDATA, this);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, Write);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, this);
   curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
@@ -99,10 +112,11 @@ HttpSender::~HttpSender() {
   curl_multi_cleanup(multi_);
 }
 
-void HttpSender::Send(HttpRequest request, Done done) {
+void HttpSender::Send(HttpRequest request, Done done, Wanted wanted) {
   auto transfer = std::make_unique<Transfer>();
   transfer->request = std::move(request);
   transfer->done = std::move(done);
+  transfer->wanted = std::move(wanted);
   waiting_.push_back(std::move(transfer));
 }
 
@@ -110,10 +124,24 @@ void HttpSender::StartWaiting() {
   while (!waiting_.empty() && active_.size() < options_.concurrency) {
     std::unique_ptr<Transfer> transfer = std::move(waiting_.front());
     waiting_.pop_front();
+    if (!StillWanted(transfer.get())) continue;
     transfer->SetUp(options_);
     curl_multi_add_handle(multi_, transfer->easy.get());
     Transfer* key = transfer.get();
     active_.emplace(key, std::move(transfer));
+  }
+}
+
+bool HttpSender::StillWanted(Transfer* transfer) {
+  if (!transfer->wanted || transfer->wanted()) return true;
+  transfer->answer.unsent = true;
+  transfer->done(transfer->answer);
+  return false;
+}
+
+void HttpSender::DropUnwanted() {
+  for (auto& transfer : std::exchange(waiting_, {})) {
+    if (StillWanted(transfer.get())) waiting_.push_back(std::move(transfer));
   }
 }
 

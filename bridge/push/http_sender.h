@@ -1,8 +1,9 @@
 // Sends HTTP requests, many at a time, over few connections: libcurl's multi interface, HTTP/2
 // where the server has it. The only file that knows libcurl's transfers.
 //
-// A URL of a user's is sent to by https and to public addresses alone, by no proxy, and no redirect
-// is followed; `allow_private` lifts the first two for a network of one's own.
+// A URL of a user's is sent to by https and to public addresses alone, also over a connection that
+// is there already, by no proxy, and no redirect is followed; `allow_private` lifts the first two
+// for a network of one's own.
 //
 // One thread. Limits: `concurrency` transfers at a time (the others wait, in order), `timeout_ms`
 // each, 16 KiB of an answer.
@@ -37,8 +38,12 @@ class HttpSender {
   HttpSender(const HttpSender&) = delete;
   HttpSender& operator=(const HttpSender&) = delete;
 
-  // `done` is called by Poll, once.
-  void Send(HttpRequest request, Done done);
+  // Asked when a request's turn comes: false, and it isn't sent (HttpAnswer::unsent).
+  using Wanted = std::function<bool()>;
+  // `done` is called once, by Poll or DropUnwanted. No `wanted`: it is.
+  void Send(HttpRequest request, Done done, Wanted wanted = {});
+  // Asks those that wait now, out of their turn.
+  void DropUnwanted();
   // Goes on with what is under way, waiting for at most `wait`.
   void Poll(std::chrono::milliseconds wait);
   // Requests that aren't answered yet.
@@ -47,6 +52,7 @@ class HttpSender {
  private:
   struct Transfer;
   void StartWaiting();
+  static bool StillWanted(Transfer* transfer);
   void Finish(Transfer* transfer, int code);
 
   const HttpOptions options_;

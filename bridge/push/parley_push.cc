@@ -136,6 +136,7 @@ class Gateway {
   void Lost(const Status& why) {
     client_.reset();
     was_connected_ = true;
+    dispatcher_.SessionLost();
     Say(why.message());
   }
 

@@ -7,7 +7,8 @@
 namespace parley::push {
 namespace {
 
-constexpr size_t kShownBytesMax = 160;  // of an answer, in a reason
+constexpr size_t kShownBytesMax = 160;          // of an answer, in a reason
+constexpr int64_t kRetryAfterMaxS = 24 * 3600;  // what the broker takes in push/done
 
 std::string Reason(const HttpAnswer& answer) {
   std::string reason = "HTTP " + std::to_string(answer.status);
@@ -27,7 +28,8 @@ Outcome JudgeByStatus(const HttpAnswer& answer) {
   if (answer.status == 404 || answer.status == 410) return {Kind::kGone, Reason(answer), 0};
   bool again = answer.status == 408 || answer.status == 429 || answer.status >= 500;
   if (!again) return {Kind::kDrop, Reason(answer), 0};
-  return {Kind::kFailed, Reason(answer), std::max<int64_t>(answer.retry_after_s, 0) * 1000};
+  int64_t again_s = std::clamp<int64_t>(answer.retry_after_s, 0, kRetryAfterMaxS);
+  return {Kind::kFailed, Reason(answer), again_s * 1000};
 }
 
 std::string OriginOf(const std::string& url) {

@@ -28,6 +28,7 @@ struct HttpAnswer {
   int status = 0;              // 0: there was none
   std::string error = {};      // … why
   bool refused = false;        // … since it may not be sent there; trying again is no use
+  bool unsent = false;         // … since it wasn't wanted any more when its turn came
   std::string body = {};       // its beginning
   int64_t retry_after_s = -1;  // -1: not said
 };

@@ -89,10 +89,12 @@ Status ReadBroker(const json& object, MqttOptions* broker) {
   members.Number("port", 1, 65535, &broker->port);
   members.Text("user", &broker->username, true);
   members.Text("token_file", &token_file, true);
-  std::string name = "push";
+  members.Text("ca_file", &broker->ca_file);
+  std::string name;
   members.Text("name", &name);
   if (Status status = members.Done(); !status.ok()) return status;
-  broker->client_id = broker->username + ":" + name;
+  broker->client_id =
+      name.empty() ? FreshClientId(broker->username) : broker->username + ":" + name;
   auto token = ReadPasswordFile(token_file);
   if (!token) return token.error();
   broker->password = std::move(*token);

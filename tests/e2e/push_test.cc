@@ -3,9 +3,12 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <memory>
+#include <random>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/catch.h"
@@ -31,7 +34,8 @@ BrokerConfig Quick() {
 // Everything that a push passes, in a directory of its own.
 class PushStand {
  public:
-  explicit PushStand(Json more = Json::object()) : server(Quick(), 0), more_(std::move(more)) {
+  explicit PushStand(Json more = Json::object(), BrokerConfig config = Quick())
+      : server(std::move(config), 0), more_(std::move(more)) {
     std::string pattern = (fs::temp_directory_path() / "parley-push-XXXXXX").string();
     REQUIRE(mkdtemp(pattern.data()) != nullptr);
     dir_ = pattern;
@@ -43,7 +47,7 @@ class PushStand {
     StartProviders();
   }
   ~PushStand() {
-    gateway_.reset();
+    gateways_.clear();
     providers_.reset();
     fs::remove_all(dir_);
   }
@@ -54,16 +58,31 @@ class PushStand {
   }
   std::string base() const { return "https://127.0.0.1:" + std::to_string(port_); }
 
-  void StartGateway() {
+  // Several may run.
+  void StartGateway(int which = 0) {
     const std::string config = File("push.json", Config().dump());
     // What it says goes to a file.
-    gateway_ = std::make_unique<LineProcess>(
+    gateways_[which] = std::make_unique<LineProcess>(
         std::vector<std::string>{"/bin/sh", "-c", "exec \"$0\" --config \"$1\" 2>>\"$2\"",
                                  PARLEY_PUSH, config, (dir_ / "push.log").string()});
   }
-  void KillGateway() {
-    kill(gateway_->pid(), SIGKILL);
-    gateway_.reset();
+  void KillGateway(int which = 0) {
+    Signal(SIGKILL, which);
+    gateways_.erase(which);
+  }
+  void Signal(int number, int which = 0) const { kill(gateways_.at(which)->pid(), number); }
+  // How often a gateway has connected.
+  int Connections() const {
+    std::ifstream log(dir_ / "push.log");
+    int count = 0;
+    for (std::string line; std::getline(log, line);) {
+      if (line.find("ready, connected") != line.npos) ++count;
+    }
+    return count;
+  }
+  void AwaitConnections(int count) const {
+    const Clock::time_point deadline = Clock::now() + kDeadline;
+    while (Connections() < count) REQUIRE(Clock::now() < deadline);
   }
 
   // What requests to a path are answered with before they are answered well.
@@ -74,6 +93,29 @@ class PushStand {
       if (line.contains("set")) return;
       early_.push_back(line);
     }
+  }
+  // Answers what is held; returns when the answer has left.
+  void Release(const std::string& path) {
+    providers_->Write(Json{{"path", path}, {"release", true}}.dump());
+    for (;;) {
+      const Json line = Json::parse(providers_->ReadLine());
+      if (line.contains("released")) return;
+      early_.push_back(line);
+    }
+  }
+  // The text of the next request to an ntfy topic.
+  std::string NextText(const std::string& topic) { return Request(topic)["message"]["text"]; }
+  // Reads requests until `text` comes; returns how many others came before, each of which must have
+  // come before that.
+  int RepeatsUntil(const std::string& topic, const std::string& text) {
+    int repeats = 0;
+    for (std::string got = NextText(topic); got != text; got = NextText(topic)) {
+      INFO(got);
+      REQUIRE(texts_.contains(got));
+      ++repeats;
+    }
+    texts_.insert(text);
+    return repeats;
   }
   // The next request to a path, in which nothing is wrong.
   Json Request(const std::string& path) {
@@ -155,12 +197,13 @@ class PushStand {
   }
 
   int said_ = 0;
+  std::set<std::string> texts_;  // that RepeatsUntil has seen
   const Json more_;
   const uint16_t port_ = FreePort();
   fs::path dir_;
   std::vector<Json> early_;
   std::unique_ptr<LineProcess> providers_;
-  std::unique_ptr<LineProcess> gateway_;
+  std::map<int, std::unique_ptr<LineProcess>> gateways_;
 
  public:
   std::string vapid;
@@ -371,6 +414,162 @@ TEST_CASE("kill -9 of the broker loses no push, and sends none again while parle
   CHECK(stand.Request(topic)["message"]["text"] == "the next");
 }
 
+TEST_CASE("kill -9 of parley-push when the provider has taken a push sends it again, once") {
+  PushStand stand(Json{{"timeout_ms", 20'000}});
+  const std::string topic = FreshTopic();
+  stand.StartGateway();
+  stand.OptIn("carol", "ntfy", stand.base() + topic);
+  stand.Answers(topic, {{{"hold", true}}});
+  stand.Say("alice", "carol", "taken");
+  CHECK(stand.NextText(topic) == "taken");
+  stand.Signal(SIGSTOP);  // it never reads the answer
+  stand.Release(topic);
+  stand.KillGateway();
+  stand.StartGateway();
+  CHECK(stand.NextText(topic) == "taken");
+  stand.AwaitNoJobs();
+  stand.Say("alice", "carol", "the next");
+  CHECK(stand.NextText(topic) == "the next");
+}
+
+TEST_CASE("kill -9 of the broker when the provider has taken a push sends it no second time") {
+  PushStand stand(Json{{"timeout_ms", 20'000}});
+  const std::string topic = FreshTopic();
+  stand.StartGateway();
+  stand.OptIn("carol", "ntfy", stand.base() + topic);
+  stand.Answers(topic, {{{"hold", true}}});
+  stand.Say("alice", "carol", "taken");
+  CHECK(stand.NextText(topic) == "taken");
+  stand.server.Kill();
+  stand.Release(topic);
+  stand.server.Start();
+  stand.AwaitNoJobs();
+  stand.Say("alice", "carol", "the next");
+  CHECK(stand.NextText(topic) == "the next");
+}
+
+TEST_CASE("kill -9 at any time of parley-push or the broker: none lost, at most one twice a kill") {
+  PushStand stand;
+  const std::string topic = FreshTopic();
+  stand.StartGateway();
+  stand.OptIn("carol", "ntfy", stand.base() + topic);
+  const uint32_t seed = std::random_device()();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  for (int kill = 0; kill < 8; ++kill) {
+    const std::string text = "push " + std::to_string(kill);
+    stand.Say("alice", "carol", text);
+    // A push takes a tenth of a second, which the broker waits for others.
+    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 150));
+    if (kill % 2 == 0) {
+      stand.KillGateway();
+      stand.StartGateway();
+    } else {
+      stand.server.Kill();
+      stand.server.Start();
+    }
+    int repeats = stand.RepeatsUntil(topic, text);
+    stand.AwaitNoJobs();
+    const std::string mark = "after kill " + std::to_string(kill);
+    stand.Say("alice", "carol", mark);
+    repeats += stand.RepeatsUntil(topic, mark);
+    stand.AwaitNoJobs();
+    CHECK(repeats <= 1);
+  }
+}
+
+TEST_CASE("two of parley-push run side by side; kill -9 of one loses no push, and doubles one") {
+  PushStand stand;
+  const std::string topic = FreshTopic();
+  stand.StartGateway(0);
+  stand.StartGateway(1);
+  stand.AwaitConnections(2);
+  stand.OptIn("carol", "ntfy", stand.base() + topic);
+  int repeats = 0;
+  for (int i = 0; i < 12; ++i) {
+    const std::string text = "push " + std::to_string(i);
+    stand.Say("alice", "carol", text);
+    if (i == 6) stand.KillGateway(0);
+    repeats += stand.RepeatsUntil(topic, text);
+    stand.AwaitNoJobs();
+  }
+  CHECK(repeats <= 1);
+  CHECK(stand.Connections() == 2);  // neither has taken the other's place
+}
+
+TEST_CASE("a push that waited in parley-push past its lease is another's to send") {
+  PushStand stand(Json{{"timeout_ms", 60'000}, {"concurrency", 1}});
+  const std::string slow = FreshTopic();
+  const std::string topic = FreshTopic();
+  stand.OptIn("bob", "ntfy", stand.base() + slow);
+  stand.OptIn("carol", "ntfy", stand.base() + topic);
+  stand.Answers(slow, {{{"hold", true}}});
+  stand.StartGateway(0);
+  stand.Say("alice", "bob", "it takes long");
+  CHECK(stand.NextText(slow) == "it takes long");
+  stand.Say("alice", "carol", "behind it");
+  const Clock::time_point deadline = Clock::now() + kDeadline;
+  while (stand.Figure("push/handed") < 2) REQUIRE(Clock::now() < deadline);
+  stand.StartGateway(1);
+  CHECK(stand.NextText(topic) == "behind it");
+  stand.KillGateway(1);
+  stand.Release(slow);
+  stand.Say("alice", "carol", "the next");
+  CHECK(stand.NextText(topic) == "the next");
+}
+
+TEST_CASE("who asks for more patience than the broker has gets what it has") {
+  BrokerConfig config = Quick();
+  config.options["plugin_opt_push_lease_s"] = "600";  // would end in a failure, too
+  PushStand stand(Json::object(), config);
+  const std::string topic = FreshTopic();
+  stand.StartGateway();
+  stand.OptIn("carol", "ntfy", stand.base() + topic);
+  stand.Answers(topic, {{{"status", 429}, {"retryAfter", 1'000'000'000}}});
+  stand.Say("alice", "carol", "much later");
+  CHECK(stand.Request(topic)["status"] == 429);
+  const Clock::time_point deadline = Clock::now() + kDeadline;
+  while (stand.Figure("push/failed") == 0) REQUIRE(Clock::now() < deadline);
+  CHECK(stand.Figure("push/jobs") == 1);
+}
+
+TEST_CASE("an access token of FCM's that ends at once is used, and a refused login waits") {
+  PushStand stand;
+  stand.OptIn("bob", "fcm", "a-token-of-fcm");
+  stand.OptIn("carol", "fcm", "another-token");
+  stand.StartGateway();
+  stand.Answers("/token", {{{"status", 429}, {"retryAfter", 2}},
+                           {{"status", 200},
+                            {"body", R"({"access_token":"an-access-token","expires_in":30})"}}});
+  stand.Say("alice", "bob", "one");
+  CHECK(stand.Request("/token")["status"] == 429);
+  const Clock::time_point begin = Clock::now();
+  stand.Say("alice", "carol", "two");
+  CHECK(stand.Request("/token")["status"] == 200);
+  CHECK(Clock::now() - begin > std::chrono::milliseconds(1500));
+  std::set<std::string> texts;
+  for (int i = 0; i < 2; ++i) {
+    const Json message = stand.Request("/v1/projects/a-project/messages:send")["message"];
+    texts.insert(message["data"]["body"]);
+  }
+  CHECK(texts == std::set<std::string>{"one", "two"});
+}
+
+TEST_CASE("a user's URL isn't sent to over a connection to a server of the operator's") {
+  PushStand stand(Json{{"allow_private", false}});
+  const std::string token(64, 'b');
+  stand.OptIn("bob", "apns", token);
+  stand.OptIn("carol", "ntfy", stand.base() + "/ntfy/private");
+  stand.StartGateway();
+  stand.Say("alice", "bob", "opens it");
+  CHECK(stand.Request("/3/device/" + token)["status"] == 201);
+  stand.AwaitNoJobs();
+  stand.Say("alice", "carol", "over it");
+  const Clock::time_point deadline = Clock::now() + kDeadline;
+  while (stand.DeadLetters().empty()) REQUIRE(Clock::now() < deadline);
+  CHECK(stand.DeadLetters()[0]["reason"] == "its address isn't public");
+}
+
 TEST_CASE("a user's URL leads to no private address, and not out of TLS") {
   PushStand stand(Json{{"allow_private", false}});
   stand.OptIn("bob", "ntfy", stand.base() + "/ntfy/private");
@@ -384,6 +583,12 @@ TEST_CASE("a user's URL leads to no private address, and not out of TLS") {
   for (const Json& dead : stand.DeadLetters()) reasons[dead["user"]] = dead["reason"];
   CHECK(reasons["bob"] == "its address isn't public");
   CHECK(reasons["carol"].find("http") != std::string::npos);
+  stand.OptIn("bob", "ntfy", "https://localhost:" + stand.base().substr(18) + "/ntfy/private");
+  stand.Say("alice", "bob", "by a name");
+  while (stand.DeadLetters().size() < 3) REQUIRE(Clock::now() < deadline);
+  for (const Json& dead : stand.DeadLetters()) {
+    if (dead["user"] == "bob") CHECK(dead["reason"] == "its address isn't public");
+  }
 }
 
 TEST_CASE("parley-push tells what is wrong with its configuration, and makes a key once") {

@@ -6,7 +6,8 @@
 // Prints {"ready":true,"webpush":PushSubscription,"vapidOrigin":…}, then a line of JSON for each request:
 // {"path":…,"status":… (what it was answered with),"http":"1.1" or "2.0","wrong":[…], …what was sent}.
 // Reads lines {"path":…,"answers":[…]}: what requests to that path get, one after the other, before they get 201:
-// {"status":…,"retryAfter":seconds,"body":…,"location":…}, {"hang":true}, {"reset":true}.
+// {"status":…,"retryAfter":seconds,"body":…,"location":…}, {"hang":true}, {"reset":true}; {"hold":true}, 201 when
+// {"path":…,"release":true} comes, which prints {"path":…,"released":true} once the answer has left.
 import { createECDH, createHmac, createPublicKey, createVerify, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createSecureServer } from 'node:http2';
@@ -131,6 +132,7 @@ const checks = {
 // ---- The server
 
 const answers = new Map();
+const held = new Map(); // by path: ends the answer
 const say = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
 
 function answer(request, response, body) {
@@ -149,6 +151,13 @@ function answer(request, response, body) {
   const status = path === '/token' && next.status === 201 ? 200 : next.status;
   say({ ...seen, wrong, status: status ?? Object.keys(next)[0] });
   if (next.hang) return;
+  if (next.hold) {
+    held.set(path, () => {
+      response.writeHead(201);
+      response.end(() => say({ path, released: true }));
+    });
+    return;
+  }
   if (next.reset) {
     (request.stream?.session ?? request.socket).destroy();
     return;
@@ -176,7 +185,11 @@ server.on('tlsClientError', () => {});
 server.listen(Number(port), '127.0.0.1', () => say({ ready: true, webpush: subscription }));
 
 createInterface({ input: process.stdin }).on('line', (line) => {
-  const { path, answers: list } = JSON.parse(line);
+  const { path, answers: list, release } = JSON.parse(line);
+  if (release) {
+    held.get(path)();
+    return;
+  }
   answers.set(path, list);
   say({ path, set: list.length });
 }).on('close', () => process.exit(0));
