@@ -9,6 +9,7 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <cerrno>
+#include <list>
 #include <optional>
 #include <unordered_set>
 
@@ -27,6 +28,8 @@ constexpr size_t kFirstReadBytes = 2048;
 // Where the accepting fails, as for want of file descriptors.
 constexpr std::chrono::milliseconds kAcceptAgain{100};
 constexpr std::chrono::seconds kLinger{2};
+// Newcomers that are told that there are too many; past that they are closed without a word.
+constexpr size_t kRefusedMax = 100;
 
 std::string LowerCase(beast::string_view text) {
   std::string lower(text);
@@ -35,7 +38,18 @@ std::string LowerCase(beast::string_view text) {
   return lower;
 }
 
+// "http://chat.example/v1/account" → "/v1/account" (RFC 9112 §3.2.2).
+std::string OriginForm(std::string target) {
+  const std::string lower = LowerCase(target);
+  if (!lower.starts_with("http://") && !lower.starts_with("https://")) return target;
+  size_t path = target.find_first_of("/?", target.find("//") + 2);
+  if (path == target.npos) return "/";
+  return (target[path] == '/' ? "" : "/") + target.substr(path);
+}
+
+class Connection;
 class Server;
+using Waiting = std::list<Connection*>::iterator;
 
 // One connection: waits for a request, reads it, has it answered, writes the answer, and again.
 class Connection : public std::enable_shared_from_this<Connection> {
@@ -45,6 +59,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   ~Connection();
 
   void Begin();
+  // In place of Begin.
+  void Refuse();
+  // For another to have its place; it waits for a request.
+  void MakeRoom() { Close(); }
   // From HttpServer::Stop.
   void Stop();
   void Answer(HttpResponse response);
@@ -65,6 +83,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void OnWritten(ErrorCode error);
   void Linger();
   void Discard();
+  void EndIdle();
   void Close();
 
   const std::shared_ptr<Server> server_;
@@ -75,6 +94,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::shared_ptr<const std::string> body_;  // of response_
   std::function<void()> gone_;
   Doing doing_ = Doing::kIdle;
+  std::optional<Waiting> waiting_;  // doing_ is kIdle: its place in the server's list
+  bool silent_ = true;              // it has asked nothing yet
   bool watching_ = false;
   bool keep_alive_ = false;
   bool head_ = false;  // the request was a HEAD
@@ -104,6 +125,7 @@ class Server final : public HttpServer, public std::enable_shared_from_this<Serv
   Status Open(const std::string& address, uint16_t port);
   void Accept();
   void AcceptLater();
+  void Admit(const std::shared_ptr<Connection>& connection);
 
   uint16_t port() const override { return acceptor_.local_endpoint().port(); }
   size_t connections() const override { return connections_.size(); }
@@ -111,17 +133,29 @@ class Server final : public HttpServer, public std::enable_shared_from_this<Serv
 
   const HttpLimits& limits() const { return limits_; }
   bool stopping() const { return stopping_; }
-  bool full() const { return connections_.size() > limits_.connections_max; }
   void Handle(const ExchangePtr& exchange) { handler_(exchange); }
   void Add(Connection* connection) { connections_.insert(connection); }
   void Remove(Connection* connection) { connections_.erase(connection); }
+  void AddRefused(Connection* connection) { refused_.insert(connection); }
+  void RemoveRefused(Connection* connection) { refused_.erase(connection); }
+  Waiting AddWaiting(Connection* connection, bool silent) {
+    std::list<Connection*>& list = silent ? silent_ : idle_;
+    return list.insert(list.end(), connection);
+  }
+  void RemoveWaiting(Waiting waiting, bool silent) { (silent ? silent_ : idle_).erase(waiting); }
 
  private:
+  bool MakeRoom();
+
   const HttpLimits limits_;
   const Handler handler_;
   tcp::acceptor acceptor_;
   asio::steady_timer again_;
   std::unordered_set<Connection*> connections_;
+  std::unordered_set<Connection*> refused_;
+  // Those that wait for a request, the longest first: for their first one, and for another.
+  std::list<Connection*> silent_;
+  std::list<Connection*> idle_;
   bool stopping_ = false;
 };
 
@@ -145,9 +179,21 @@ void Server::Accept() {
     if (self->stopping_) return;
     if (error) return self->AcceptLater();
     socket.set_option(tcp::no_delay(true), error);
-    std::make_shared<Connection>(self, std::move(socket))->Begin();
+    self->Admit(std::make_shared<Connection>(self, std::move(socket)));
     self->Accept();
   });
+}
+
+void Server::Admit(const std::shared_ptr<Connection>& connection) {
+  if (connections_.size() < limits_.connections_max || MakeRoom()) return connection->Begin();
+  if (refused_.size() < kRefusedMax) connection->Refuse();
+}
+
+// Who has asked nothing yet goes before who has.
+bool Server::MakeRoom() {
+  if (silent_.empty() && idle_.empty()) return false;
+  (silent_.empty() ? idle_ : silent_).front()->MakeRoom();
+  return true;
 }
 
 void Server::AcceptLater() {
@@ -168,11 +214,20 @@ void Server::Stop() {
 
 // Connection.
 
-Connection::~Connection() { server_->Remove(this); }
+Connection::~Connection() {
+  EndIdle();
+  server_->Remove(this);
+  server_->RemoveRefused(this);
+}
 
 void Connection::Begin() {
   server_->Add(this);
   AwaitRequest();
+}
+
+void Connection::Refuse() {
+  server_->AddRefused(this);
+  Answer(Problem({Code::kBusy, "too many connections; try again"}));
 }
 
 void Connection::Stop() {
@@ -180,11 +235,13 @@ void Connection::Stop() {
   if (doing_ == Doing::kIdle) Close();
 }
 
-// The first bytes may take long; the rest of a request that has begun may not.
+// The next request may be long in coming; the first, and what belongs to one, may not.
 void Connection::AwaitRequest() {
-  doing_ = Doing::kIdle;
   if (buffer_.size() > 0) return ReadHeader();
-  stream_.expires_after(server_->limits().idle_timeout);
+  doing_ = Doing::kIdle;
+  waiting_ = server_->AddWaiting(this, silent_);
+  stream_.expires_after(silent_ ? server_->limits().request_timeout
+                                : server_->limits().idle_timeout);
   stream_.async_read_some(buffer_.prepare(kFirstReadBytes),
                           [self = shared_from_this()](ErrorCode error, size_t bytes) {
                             if (error) return self->Close();
@@ -194,7 +251,9 @@ void Connection::AwaitRequest() {
 }
 
 void Connection::ReadHeader() {
+  EndIdle();
   doing_ = Doing::kReading;
+  silent_ = false;
   head_ = false;
   parser_.emplace();
   parser_->header_limit(static_cast<uint32_t>(server_->limits().header_bytes_max));
@@ -207,7 +266,12 @@ void Connection::ReadHeader() {
 
 void Connection::OnHeader(ErrorCode error) {
   if (error) return RefuseRequest(error);
-  if (LowerCase(parser_->get()[http::field::expect]) != "100-continue") return ReadBody();
+  const auto& header = parser_->get();
+  if (header.version() == 11 && header.count(http::field::host) != 1) {
+    keep_alive_ = false;
+    return Answer(Problem({Code::kBadRequest, "a request names its Host, once"}));
+  }
+  if (LowerCase(header[http::field::expect]) != "100-continue") return ReadBody();
   static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
   asio::async_write(stream_, asio::buffer(kContinue.data(), kContinue.size()),
                     [self = shared_from_this()](ErrorCode failed, size_t) {
@@ -224,13 +288,10 @@ void Connection::ReadBody() {
 
 void Connection::OnRequest(ErrorCode error) {
   if (error) return RefuseRequest(error);
-  keep_alive_ = parser_->get().keep_alive() && !server_->stopping() && !server_->full();
+  keep_alive_ = parser_->get().keep_alive() && !server_->stopping();
   auto exchange = std::make_shared<ConnectionExchange>(shared_from_this(), TakeRequest());
   doing_ = Doing::kAnswering;
   stream_.expires_never();
-  if (server_->full()) {
-    return exchange->Answer(Problem({Code::kBusy, "too many connections; try again"}));
-  }
   server_->Handle(exchange);
   if (doing_ == Doing::kAnswering) WatchForEnd();
 }
@@ -255,7 +316,7 @@ HttpRequest Connection::TakeRequest() {
   head_ = message.method() == http::verb::head;
   HttpRequest request;
   request.method = std::string(message.method_string());
-  request.target = std::string(message.target());
+  request.target = OriginForm(std::string(message.target()));
   for (const auto& field : message) {
     request.headers[LowerCase(field.name_string())] = std::string(field.value());
   }
@@ -332,7 +393,14 @@ void Connection::Discard() {
                           });
 }
 
+void Connection::EndIdle() {
+  if (waiting_) server_->RemoveWaiting(*waiting_, silent_);
+  waiting_.reset();
+}
+
 void Connection::Close() {
+  EndIdle();
+  server_->Remove(this);
   ErrorCode ignored;
   stream_.socket().shutdown(tcp::socket::shutdown_both, ignored);
   stream_.socket().close(ignored);

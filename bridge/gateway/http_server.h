@@ -5,8 +5,10 @@
 //
 // Limits (HttpLimits): what is over one is answered (431, 413, 503) or, where a client is slow,
 // closed. A request must be there as a whole within request_timeout of its first byte (slow-loris),
-// an answer be taken within write_timeout; a connection that asks nothing for idle_timeout is
-// closed.
+// the first byte within request_timeout of the connection, an answer be taken within write_timeout;
+// a connection that asks nothing more for idle_timeout is closed. A connection past connections_max
+// takes the place of the one that has been idle longest, of those that have asked nothing first;
+// where none is idle, it is told so.
 #ifndef PARLEY_BRIDGE_GATEWAY_HTTP_SERVER_H_
 #define PARLEY_BRIDGE_GATEWAY_HTTP_SERVER_H_
 

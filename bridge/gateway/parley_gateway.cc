@@ -60,15 +60,16 @@ void AddHttpOptions(CLI::App* app, Options* options) {
                 "Believe X-Forwarded-For's last address: a proxy in front sets it");
   app->add_option("--vapid-public-key", options->vapid_public_key,
                   "What `parley-push vapid` prints: the page then offers notifications");
-  app->add_option("--connections-max", options->http.connections_max,
-                  "HTTP connections; one more is answered with 503")
+  app->add_option(
+         "--connections-max", options->http.connections_max,
+         "HTTP connections; one more takes the place of one that is idle, or is answered with 503")
       ->capture_default_str();
   app->add_option_function<unsigned>(
          "--request-timeout",
          [options](unsigned seconds) {
            options->http.request_timeout = std::chrono::seconds(seconds);
          },
-         "Seconds in which a request that has begun must be there")
+         "Seconds in which a request that has begun, and a connection's first, must be there")
       ->default_str("10");
   app->add_option("--body-max", options->http.body_bytes_max, "Bytes of a request's body")
       ->capture_default_str()

@@ -58,6 +58,7 @@ void Router::Handle(const ExchangePtr& exchange) const {
     exchange->set_route(row.pattern);
     if (row.method == method) return row.handler(exchange, members);
     allowed += (allowed.empty() ? "" : ", ") + row.method;
+    if (row.method == "GET") allowed += ", HEAD";
   }
   if (allowed.empty()) return otherwise_(exchange, {});
   HttpResponse refusal = ProblemWithStatus(

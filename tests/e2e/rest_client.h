@@ -49,7 +49,7 @@ class RestClient {
   void Start(const std::string& method, const std::string& target, std::string_view body = "");
   RestResponse Finish();
 
-  // Bytes as they are.
+  // Bytes as they are; none: it only connects.
   void Send(std::string_view bytes);
   // True once the other end has closed.
   bool AwaitEnd();

@@ -1,6 +1,8 @@
 // What goes wrong by REST: every code of PROTOCOL's errors, and clients that behave badly.
 #include <chrono>
+#include <csignal>
 #include <string>
+#include <vector>
 
 #include "tests/catch.h"
 #include "tests/e2e/rest_client.h"
@@ -186,6 +188,71 @@ TEST_CASE("who is slow with a request is closed, and nobody else is held up") {
   CHECK(slow.AwaitEnd());
 }
 
+TEST_CASE("past --connections-max who is silent makes room, and who was served goes on") {
+  Gateway gateway(Server(), {"--connections-max", "3"});
+  RestClient served = gateway.Open();
+  CHECK(served.Get("/healthz").status == 200);
+  std::vector<RestClient> silent;
+  for (int i = 0; i < 500; ++i) {
+    silent.push_back(gateway.Open());
+    silent.back().Send("");
+  }
+  CHECK(served.Get("/healthz").status == 200);
+  CHECK(silent.front().AwaitEnd());
+  RestClient newcomer = gateway.Open();
+  CHECK(newcomer.Get("/healthz").status == 200);
+  CHECK(silent.back().Get("/healthz").status == 200);  // 2 others: it still has its place
+  CHECK(served.Get("/healthz").status == 200);
+}
+
+TEST_CASE("at --connections-max all are served, and where none is idle the next one is refused") {
+  Gateway gateway(Server(), {"--connections-max", "3"});
+  const std::string alice = Server().NewUser("alice");
+  const std::string bob = Server().NewUser("bob");
+  RestClient idle = gateway.As(alice);
+  CHECK(idle.Get("/v1/account").status == 200);
+  std::vector<RestClient> polls;
+  for (const std::string& user : {alice, bob}) {
+    polls.push_back(gateway.As(user));
+    polls.back().Start("GET", "/v1/updates?after=0&timeout=60");
+  }
+  CHECK(idle.Get("/v1/account").status == 200);  // the polls have been read
+  polls.push_back(gateway.As(bob));
+  polls.back().Start("GET", "/v1/updates?after=0&timeout=60");
+  CHECK(idle.AwaitEnd());  // it was idle longest
+  idle.Close();
+  CheckProblem(idle.Get("/v1/account"), 503, "busy");
+  CHECK(Rest().As(alice).Post("/v1/messages", To(bob, "1", "hi")).status == 201);
+  for (RestClient& poll : polls) CHECK(poll.Finish().status == 200);
+  CHECK(idle.Get("/v1/account").status == 200);
+}
+
+TEST_CASE("who connects and asks nothing is closed") {
+  RestClient silent = Rest().Open();
+  silent.Send("");
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK(silent.AwaitEnd());
+  // Not only when an idle connection's time is over.
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(60));
+}
+
+TEST_CASE("a request names its host, and its target may be a whole URL") {
+  for (const char* request :
+       {"GET /healthz HTTP/1.1\r\n\r\n", "GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"}) {
+    CAPTURE(request);
+    RestClient client = Rest().Open();
+    client.Send(request);
+    CheckProblem(client.Finish(), 400, "bad_request");
+  }
+  RestClient old = Rest().Open();
+  old.Send("GET /healthz HTTP/1.0\r\n\r\n");
+  CHECK(old.Finish().status == 200);
+  RestClient rest = Rest().As(Server().NewUser("alice"));
+  CHECK(rest.Get("http://chat.example:8080/v1/conversations?limit=1").status == 200);
+  CHECK(rest.Get("HTTPS://chat.example/healthz").status == 200);
+  CheckProblem(rest.Get("http://chat.example?x=1"), 404, "not_found");
+}
+
 TEST_CASE("what is no HTTP is told so") {
   RestClient client = Rest().Open();
   client.Send("\x10\x0e MQTT\r\n\r\n");
@@ -193,7 +260,8 @@ TEST_CASE("what is no HTTP is told so") {
   RestClient put = Rest().Open();
   RestResponse refused = put.Call("PUT", "/healthz", "x");
   CHECK(refused.status == 405);
-  CHECK(refused.headers.at("allow") == "GET");
+  CHECK(refused.headers.at("allow") == "GET, HEAD");
+  CHECK(Rest().Open().Call("PUT", "/v1/messages").headers.at("allow") == "GET, HEAD, POST");
 }
 
 TEST_CASE("requests behind one another on one connection are answered in their order") {
