@@ -164,6 +164,22 @@ TEST_CASE("busy: more of a user's polls than may wait, and more requests than th
   CheckProblem(small.As(alice).Get("/v1/updates?after=0&timeout=60"), 503, "busy");
 }
 
+TEST_CASE("busy: more requests than the gateway holds for a broker that doesn't answer") {
+  ChatServer server({}, 2);
+  Gateway small(server, {"--in-flight-max", "1"});
+  RestClient first = small.As(server.NewUser("alice"));
+  RestClient second = small.As(server.NewUser("bob"));
+  CHECK(first.Get("/v1/account").status == 200);
+  CHECK(second.Get("/v1/account").status == 200);
+  server.Signal(SIGSTOP);
+  first.Start("GET", "/v1/account");
+  CHECK(small.Open().Get("/healthz").status == 200);  // the first one's has been read
+  CheckProblem(second.Get("/v1/account"), 503, "busy");
+  server.Signal(SIGCONT);
+  CHECK(first.Finish().status == 200);
+  CHECK(second.Get("/v1/account").status == 200);
+}
+
 TEST_CASE("unavailable: without the broker; and all is well when it is back") {
   ChatServer server({}, 2);
   const std::string alice = server.NewUser("alice");
