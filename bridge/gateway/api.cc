@@ -187,6 +187,10 @@ void Api::Updates(const ExchangePtr& exchange) {
   doorkeeper_.Admit(exchange, "", [this, exchange](const std::string& user) {
     auto query = ReadQuery(exchange->request().query());
     if (!query) return exchange->Answer(Problem(query.error()));
+    if (query->contains("wait")) {  // what the broker's sync has for it
+      return exchange->Answer(
+          Problem({Code::kBadRequest, "there is no 'wait': 'timeout' says how long it may wait"}));
+    }
     bool group = query->contains("group");
     auto timeout = TakeTimeout(&*query);
     if (!timeout) return exchange->Answer(Problem(timeout.error()));

@@ -166,6 +166,11 @@ Result<RestMessage> ReadTyping(std::string_view body) {
   auto target = TakeTarget(&*object, "typing/", "typing/group/");
   if (!target) return Error(target.error());
   typing.target = std::move(*target);
+  Status status = OnlyKnown(*object, {"on"});
+  if (!status.ok()) return Error(status);
+  if (!object->contains("on") || !object->at("on").is_boolean()) {
+    return Error(Bad("'on' must be true or false"));
+  }
   typing.payload = object->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return typing;
 }

@@ -33,7 +33,8 @@ struct RestMessage {
 // `body`; `to` or `group` no id; a text that is none.
 Result<RestMessage> ReadMessage(std::string_view body);
 
-// POST /v1/typing: "typing/bob", "typing/group/town", and its payload.
+// POST /v1/typing: "typing/bob", "typing/group/town", and its payload. The broker isn't waited for:
+// it is checked here. kBadRequest.
 Result<RestMessage> ReadTyping(std::string_view body);
 
 }  // namespace parley::gateway

@@ -59,9 +59,15 @@ TEST_CASE("bad_request: what is malformed, unknown or out of range") {
         "/v1/messages?with=bob&limit=-1", "/v1/messages?with=bob&limit=1&limit=2",
         "/v1/messages?with=bob&before=2&after=1", "/v1/messages?with=%zz", "/v1/updates?timeout=61",
         "/v1/updates?timeout=x", "/v1/updates?after=x", "/v1/updates?wait=5&timeout=5",
-        "/v1/presence?contacts=maybe", "/v1/groups/UPPER"}) {
+        "/v1/updates?after=0&colour=red", "/v1/presence?contacts=maybe", "/v1/groups/UPPER"}) {
     CAPTURE(target);
     CheckProblem(rest.Get(target), 400, "bad_request");
+  }
+  CHECK(rest.Get("/v1/updates?after=0&wait=5").text.find("'timeout'") != std::string::npos);
+  for (const char* body :
+       {R"({"to":"bob"})", R"({"to":"bob","on":1})", R"({"to":"bob","on":true,"off":false})"}) {
+    CAPTURE(body);
+    CheckProblem(rest.Call("POST", "/v1/typing", body), 400, "bad_request");
   }
 }
 
