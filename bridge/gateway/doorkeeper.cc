@@ -72,6 +72,13 @@ int64_t ExpiryIn(const std::string& members) {
   return expires_ms;
 }
 
+// Else answers the exchange.
+bool IsWhoIsNamed(const ExchangePtr& exchange, const std::string& user, const std::string& named) {
+  if (named.empty() || named == user) return true;
+  exchange->Answer(Problem({Code::kDenied, "the token is another user's"}));
+  return false;
+}
+
 void Refuse(const ExchangePtr& exchange, const Status& why, int64_t retry_after_ms = 0) {
   bool unauthorized = why.code() == Code::kDenied;
   exchange->Answer(unauthorized ? Unauthorized(why.message()) : Problem(why, retry_after_ms));
@@ -84,12 +91,17 @@ void Doorkeeper::Admit(const ExchangePtr& exchange, const std::string& author, A
   if (!read) return Refuse(exchange, read.error());
   const Credentials& credentials = *read;
   std::string known = credentials.user + '\n' + credentials.token + '\n' + credentials.secret;
-  if (Believed(known)) return admitted(credentials.user);
-  Check(exchange, credentials.user, Payload(credentials, exchange->request()) + "}",
-        [this, known, user = credentials.user, admitted](const BrokerAnswer& answer) {
-          Believe(known, ExpiryIn(answer.members));
-          admitted(user);
-        });
+  auto enter = [exchange, credentials, admitted] {
+    if (!IsWhoIsNamed(exchange, credentials.user, credentials.named)) return;
+    admitted(credentials.user);
+  };
+  if (Believed(known)) return enter();
+  auto good = [this, known, enter](const BrokerAnswer& answer) {
+    Believe(known, ExpiryIn(answer.members));
+    enter();
+  };
+  credentials.token.empty() ? CheckKey(exchange, credentials, good)
+                            : CheckToken(exchange, credentials, "", good);
 }
 
 void Doorkeeper::GiveToken(const ExchangePtr& exchange, const std::string& user,
@@ -112,21 +124,46 @@ void Doorkeeper::GiveToken(const ExchangePtr& exchange, const std::string& wante
   if (credentials->token.empty()) {
     return exchange->Answer(Problem({Code::kDenied, "an API key gets no token"}));
   }
-  Check(exchange, credentials->user,
-        Payload(*credentials, exchange->request()) + ",\"token\":" + wanted + "}",
-        [exchange, http_status](const BrokerAnswer& answer) {
-          exchange->Answer(RestAnswer(answer, http_status));
-        });
+  CheckToken(exchange, *credentials, wanted,
+             [exchange, credentials = *credentials, http_status](const BrokerAnswer& answer) {
+               if (!IsWhoIsNamed(exchange, credentials.user, credentials.named)) return;
+               exchange->Answer(RestAnswer(answer, http_status));
+             });
 }
 
-// Without the closing brace.
-std::string Doorkeeper::Payload(const Credentials& credentials, const HttpRequest& request) const {
+// `wanted`: the broker's member `token`; empty: none. A key beside the token is asked about first.
+void Doorkeeper::CheckToken(const ExchangePtr& exchange, const Credentials& credentials,
+                            const std::string& wanted, Yes yes) {
   std::string payload = "{";
   AppendText("password", credentials.token, &payload);
-  AppendText("key", credentials.secret, &payload);
   AppendText("device", credentials.device, &payload);
-  AppendText("address", AddressOf(request), &payload);
-  return payload;
+  AppendText("address", AddressOf(exchange->request()), &payload);
+  payload += wanted.empty() ? "}" : ",\"token\":" + wanted + "}";
+  if (credentials.secret.empty()) return Check(exchange, credentials.user, payload, std::move(yes));
+  AskKey(credentials, [this, exchange, user = credentials.user, payload,
+                       yes = std::move(yes)](const BrokerAnswer& answer) {
+    if (answer.status.ok()) return Check(exchange, user, payload, yes);
+    if (answer.status.code() != Code::kDenied) {
+      return Refuse(exchange, answer.status, answer.retry_after_ms);
+    }
+    exchange->Answer(Problem({Code::kDenied, "the API key isn't that of the token's account"}));
+  });
+}
+
+void Doorkeeper::CheckKey(const ExchangePtr& exchange, const Credentials& credentials, Yes yes) {
+  AskKey(credentials, [exchange, yes = std::move(yes)](const BrokerAnswer& answer) {
+    if (answer.status.ok()) return yes(answer);
+    Refuse(exchange, answer.status, answer.retry_after_ms);
+  });
+}
+
+void Doorkeeper::AskKey(const Credentials& credentials, Yes answered) {
+  std::string payload = "{";
+  AppendText("key", credentials.secret, &payload);
+  link_->Ask("as/" + credentials.user + "/login", payload + "}",
+             [answered = std::move(answered)](const Result<std::string>& text) {
+               answered(ReadAnswer(text));
+             });
 }
 
 // kDenied: 401. kBadRequest: it can't be meant so.
@@ -140,10 +177,8 @@ Result<Doorkeeper::Credentials> Doorkeeper::ReadCredentials(const HttpRequest& r
     return Error(Code::kBadRequest, "'author_id' and X-Parley-User name two users");
   }
   std::string_view authorization = request.Header("authorization");
-  if (!authorization.empty() && !credentials.secret.empty()) {
-    return Error(Code::kBadRequest, "Authorization or X-Api-Key, not both");
-  }
-  if (!credentials.secret.empty()) {
+  credentials.named = named;
+  if (authorization.empty() && !credentials.secret.empty()) {
     if (named.empty()) return Error(Code::kBadRequest, "X-Parley-User must name the user");
     if (!ValidId(named)) return Error(Code::kBadRequest, "X-Parley-User is no user id");
     credentials.user = named;
@@ -158,9 +193,6 @@ Result<Doorkeeper::Credentials> Doorkeeper::ReadCredentials(const HttpRequest& r
   credentials.user = TextIn(claims, "sub");
   credentials.device = TextIn(claims, "dev");
   if (!ValidId(credentials.user)) return Error(Code::kDenied, "this is no token");
-  if (!named.empty() && named != credentials.user) {
-    return Error(Code::kDenied, "the token is another user's");
-  }
   return credentials;
 }
 
@@ -186,20 +218,21 @@ bool Doorkeeper::Believed(const std::string& credentials) {
   Forget();
   auto it = young_.find(credentials);
   if (it == young_.end() && (it = old_.find(credentials)) == old_.end()) return false;
-  return it->second == 0 || it->second / 1000 > std::time(nullptr);
+  const Belief& belief = it->second;
+  return now_() < belief.until &&
+         (belief.expires_ms == 0 || belief.expires_ms / 1000 > std::time(nullptr));
 }
 
 void Doorkeeper::Believe(const std::string& credentials, int64_t expires_ms) {
   Forget();
-  young_[credentials] = expires_ms;
+  young_[credentials] = {expires_ms, now_() + kBelievedFor};
 }
 
 // What is old goes; what is young becomes old.
 void Doorkeeper::Forget() {
-  auto now = Clock::now();
-  if (now - turned_ < kBelievedFor / 2 && young_.size() < kBelievedMax / 2) return;
-  bool all = now - turned_ >= kBelievedFor;
-  old_ = all ? decltype(young_)() : std::move(young_);
+  auto now = now_();
+  if (now - turned_ < kBelievedFor && young_.size() < kBelievedMax / 2) return;
+  old_ = std::move(young_);
   young_.clear();
   turned_ = now;
 }

@@ -96,7 +96,15 @@ TEST_CASE("denied: without credentials, with bad ones, and for what isn't one's 
   }
   RestClient rest = Rest().As(alice);
   CheckProblem(rest.Post("/v1/messages", {{"author_id", bob}, {"to", bob}, {"message_text", "x"}}),
-               401, "denied");
+               403, "denied");
+  CheckProblem(Rest().As(alice).With("X-Parley-User", bob).Get("/v1/account"), 403, "denied");
+  CheckProblem(Rest().As(alice).With("X-Parley-User", bob).Call("POST", "/v1/account/token"), 403,
+               "denied");
+  RestClient forger = Rest().Open();
+  forger.With("Authorization", "Bearer " + Server().IssueToken(alice) + "x");
+  CheckProblem(
+      forger.Post("/v1/messages", {{"author_id", bob}, {"to", bob}, {"message_text", "x"}}), 401,
+      "denied");
   CheckProblem(rest.Get("/v1/groups/no-group-of-mine"), 403, "denied");
   CHECK(Rest().As(bob).Call("PUT", "/v1/blocks/" + alice).status == 200);
   CheckProblem(rest.Post("/v1/messages", To(bob, "1", "hi")), 403, "denied");

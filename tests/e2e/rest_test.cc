@@ -213,6 +213,19 @@ TEST_CASE("an API key speaks for its own accounts, until it is revoked") {
   CHECK(server.Post("/v1/messages", named).status == 400);
   server.With("X-Parley-User", "customer");
   CHECK(server.Get("/v1/messages?with=" + other).json()["messages"].size() == 1);
+  // The key and a token of one of its accounts; which is who speaks.
+  RestClient both = Rest().As("customer");
+  both.With("X-Api-Key", secret);
+  CHECK(both.Post("/v1/messages", {{"to", other}, {"message_text", "me"}}).json()["author_id"] ==
+        "customer");
+  CHECK(both.Post("/v1/messages", named).status == 201);
+  CHECK(both.With("X-Parley-User", other).Post("/v1/messages", message).status == 403);
+  CHECK(Rest().As(other).With("X-Api-Key", secret).Get("/v1/account").status == 403);
+  CHECK(Rest().As("customer").With("X-Api-Key", "shop.x").Get("/v1/account").status == 403);
+  RestClient forger = Rest().Open();
+  forger.With("X-Api-Key", secret)
+      .With("Authorization", "Bearer " + Server().IssueToken("customer") + "x");
+  CHECK(forger.Get("/v1/account").status == 401);
   RestClient guess = Rest().Open();
   guess.With("X-Api-Key", "shop.x").With("X-Parley-User", "customer");
   CHECK(guess.Get("/v1/account").status == 401);
