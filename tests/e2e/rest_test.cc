@@ -89,6 +89,49 @@ TEST_CASE("half by REST and half by MQTT, a conversation reads the same both way
   CHECK(conversations[0]["last"] == by_rest["messages"][0]);
 }
 
+TEST_CASE("what is sent by one gateway is polled from another, which knows it by its id") {
+  const std::string alice = Server().NewUser("alice");
+  const std::string bob = Server().NewUser("bob");
+  Gateway other(Server());
+  const Json message = {{"to", bob}, {"id", "once"}, {"message_text", "hi"}};
+  Json first;
+  {
+    Gateway gateway(Server());
+    RestClient poll = other.As(bob);
+    poll.Start("GET", "/v1/updates?after=0&timeout=60");
+    CHECK(other.As(alice).Get("/v1/account").status == 200);  // the poll has been read
+    RestClient sender = gateway.As(alice);
+    first = sender.Post("/v1/messages", message).json();
+    const Json messages = poll.Finish().json()["messages"];
+    REQUIRE(messages.size() == 1);
+    CHECK(messages[0]["message_text"] == "hi");
+  }  // kill -9
+  CHECK(other.As(alice).Post("/v1/messages", message).json() == first);
+  CHECK(other.As(bob).Get("/v1/updates?after=0&timeout=0").json()["messages"].size() == 1);
+}
+
+TEST_CASE("a message whose gateway is killed before it answers is sent again, and is one") {
+  const std::string alice = Server().NewUser("alice");
+  const std::string bob = Server().NewUser("bob");
+  Gateway other(Server());
+  RestClient again = other.As(alice);
+  CHECK(again.Get("/v1/account").status == 200);
+  const Json message = {{"to", bob}, {"id", "unanswered"}, {"message_text", "hi"}};
+  uint64_t head = 0;
+  {
+    Gateway gateway(Server());
+    RestClient sender = gateway.As(alice);
+    CHECK(sender.Get("/v1/account").status == 200);
+    sender.Start("POST", "/v1/messages", message.dump());
+    RestClient poll = other.As(bob);
+    head = poll.Get("/v1/updates?after=0&timeout=60").json()["head"];
+  }
+  const Json sent = again.Post("/v1/messages", message).json();
+  CHECK(sent["seq"] == 1);
+  CHECK(head == 1);
+  CHECK(other.As(bob).Get("/v1/updates?after=0&timeout=0").json()["messages"].size() == 1);
+}
+
 TEST_CASE("the same id is one message, however often and whichever way it is sent") {
   const std::string alice = Server().NewUser("alice");
   const std::string bob = Server().NewUser("bob");
