@@ -94,6 +94,8 @@ TEST_CASE("the dashboard and the alerts read nothing that isn't served") {
   for (const std::string& text : {dashboard, ReadSource("contrib/prometheus/alerts.yml")}) {
     const std::set<std::string> named = MetricsNamedIn(text);
     CHECK(named.size() > 8);
+    CHECK(named.contains("parley_push_jobs"));
+    CHECK(named.contains("parley_push_dead_letters_total"));
     for (const std::string& name : named) {
       CAPTURE(name);
       CHECK(scrape.names.contains(name));
