@@ -133,9 +133,11 @@ Gateway::Gateway(const ChatServer& server, std::vector<std::string> more) : serv
   (void)server.Ctl({"user", "add", "gateway", "--role", "service"}, "\n");
   std::ofstream(token_file) << server.IssueToken("gateway") << "\n";
   ::chmod(token_file.c_str(), 0600);
-  std::vector<std::string> arguments = {
-      PARLEY_E2E_GATEWAY, "--port",  "0", "--broker-port", std::to_string(server.port()),
-      "--token-file",     token_file};
+  std::vector<std::string> arguments = {PARLEY_E2E_GATEWAY, "--port", "0", "--token-file",
+                                        token_file};
+  if (std::find(more.begin(), more.end(), "--broker-port") == more.end()) {
+    more.insert(more.end(), {"--broker-port", std::to_string(server.port())});
+  }
   arguments.insert(arguments.end(), more.begin(), more.end());
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());

@@ -8,7 +8,9 @@
 
 #include "tests/catch.h"
 #include "tests/e2e/any_client.h"
+#include "tests/e2e/any_client_process.h"
 #include "tests/e2e/device.h"
+#include "tests/e2e/rest_client.h"
 #include "tests/free_port.h"
 
 namespace parley::e2e {
@@ -149,6 +151,50 @@ TEST_CASE("a client that trusts another authority sends no password to the broke
   // The broker has heard of none of it: its user has no device yet.
   Device device = Server().server->OpenDeaf(user);
   CHECK(device.AskDone("devices.list")["devices"].size() == 1);
+}
+
+// What it says on standard error goes to `log`.
+std::unique_ptr<LineProcess> StartPush(const std::string& authority, const std::string& log) {
+  const fs::path dir = Server().server->dir();
+  std::ofstream(dir / "push.token") << Server().server->IssueToken("push");
+  fs::permissions(dir / "push.token", fs::perms(0600));
+  const Json broker = {{"port", Server().tls_port},
+                       {"user", "push"},
+                       {"token_file", dir / "push.token"},
+                       {"ca_file", authority + ".crt"}};
+  std::ofstream(dir / "push.json") << Json{{"broker", broker}, {"ntfy", Json::object()}};
+  std::ofstream(log).close();
+  return std::make_unique<LineProcess>(
+      std::vector<std::string>{"/bin/sh", "-c", "exec \"$0\" --config \"$1\" 2>\"$2\"", PARLEY_PUSH,
+                               (dir / "push.json").string(), log});
+}
+
+// The first line of the log.
+std::string Said(const std::string& log) {
+  const Clock::time_point deadline = Clock::now() + kDeadline;
+  for (;;) {
+    std::ifstream in(log);
+    std::string line;
+    if (std::getline(in, line) && !in.eof()) return line;
+    REQUIRE(Clock::now() < deadline);
+  }
+}
+
+TEST_CASE("the gateways reach the broker over TLS, and tell no other one their token") {
+  ChatServer& server = *Server().server;
+  Gateway gateway(server, {"--broker-port", std::to_string(Server().tls_port), "--broker-cafile",
+                           Server().authority + ".crt"});
+  CHECK(gateway.As(server.NewUser("alice")).Get("/v1/account").status == 200);
+  server.AddUser("push", "", {"--role", "service", "--no-password"});
+  const std::string log = server.dir() / "push.log";
+  {
+    auto push = StartPush(Server().authority, log);
+    CHECK(Said(log).find("ready") != std::string::npos);
+  }
+  const size_t before = server.Log().size();
+  auto push = StartPush(Server().other_authority, log);
+  CHECK(Said(log).find("trying again") != std::string::npos);
+  CHECK(server.Log().find("push:", before) == std::string::npos);
 }
 
 TEST_CASE("a renewed certificate counts after a reload, and nobody is cut off by it") {
