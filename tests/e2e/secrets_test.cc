@@ -4,12 +4,16 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/catch.h"
 #include "tests/e2e/any_client_process.h"
 #include "tests/e2e/device.h"
+#include "tests/e2e/rest_client.h"
+#include "tests/free_port.h"
 
 namespace parley::e2e {
 namespace {
@@ -68,6 +72,7 @@ Broker& Server() {
   static Broker broker({.options = {{"log_type", "all"},
                                     {"connection_messages", "true"},
                                     {"plugin_opt_login_wait_ms", "0"},
+                                    {"plugin_opt_push_delay_ms", "50"},
                                     {"plugin_opt_journal_segment_bytes", "1048576"}}});
   (void)before;
   fs::permissions(broker.data_dir(), fs::perms(0755));
@@ -152,6 +157,204 @@ TEST_CASE("no password, token or key is in a log, a command line, an environment
     CAPTURE(entry.path());
     CHECK(secrets.In(ReadWhole(entry.path())) == "");
   }
+}
+
+// The programs beside the broker, in a directory in which they might leave something.
+class Beside {
+ public:
+  Beside(const Broker& broker, Secrets* secrets)
+      : broker_(broker), secrets_(secrets), dir_(broker.dir() / "beside") {
+    fs::create_directories(dir_ / "work");
+    fs::permissions(dir_, fs::perms(0700));
+    MakeKeys();
+  }
+
+  std::string File(const std::string& name, const std::string& text) const {
+    std::ofstream(dir_ / name) << text;
+    fs::permissions(dir_ / name, fs::perms(0600));
+    return dir_ / name;
+  }
+  std::string TokenFile(const std::string& user) {
+    const std::string token = broker_.IssueToken(user);
+    secrets_->Add("the token of " + user, token);
+    return File(user + ".token", token + "\n");
+  }
+  // What it says goes to <log> in the directory.
+  std::unique_ptr<LineProcess> Start(const std::string& log, std::vector<std::string> command) {
+    std::vector<std::string> all = {"/bin/sh", "-c",
+                                    "cd \"$0\" && log=$1 && shift && exec \"$@\" 2>\"$log\"",
+                                    dir_ / "work", dir_ / log};
+    all.insert(all.end(), command.begin(), command.end());
+    return std::make_unique<LineProcess>(all);
+  }
+  std::string PushConfig(const std::string& token_file) const {
+    return File(
+        "push.json",
+        Json{{"broker", {{"port", broker_.port()}, {"user", "push"}, {"token_file", token_file}}},
+             {"allow_private", true},
+             {"webpush", {{"key_file", dir_ / "vapid.pem"}, {"subject", "mailto:a@b.c"}}},
+             {"ntfy", {{"token_files", {{nowhere_, dir_ / "ntfy.token"}}}}},
+             {"webhook", Json::object()},
+             {"fcm", {{"service_account_file", dir_ / "fcm.json"}, {"base_url", nowhere_}}},
+             {"apns",
+              {{"key_file", dir_ / "apns.p8"},
+               {"key_id", "KEY1234567"},
+               {"team_id", "TEAM123456"},
+               {"topic", "com.example.parley"},
+               {"base_url", nowhere_}}}}
+            .dump());
+  }
+  std::string Log(const std::string& log) const { return ReadWhole(dir_ / log); }
+  void AwaitLog(const std::string& log, const std::string& text) const {
+    const Clock::time_point deadline = Clock::now() + kDeadline;
+    while (Log(log).find(text) == std::string::npos) {
+      INFO(Log(log));
+      REQUIRE(Clock::now() < deadline);
+    }
+  }
+  // Where nobody answers.
+  const std::string& nowhere() const { return nowhere_; }
+  const fs::path& dir() const { return dir_; }
+
+ private:
+  // A key is known by a line in its midst.
+  std::string Key(const std::string& name, const std::vector<std::string>& command) {
+    const CommandResult made = RunCommand(command);
+    INFO(made.err);
+    REQUIRE(made.exit_code == 0);
+    const std::string pem = ReadWhole(dir_ / name);
+    const size_t line = pem.find('\n') + 1;
+    secrets_->Add(name, pem.substr(line, pem.find('\n', line) - line));
+    return pem;
+  }
+  void MakeKeys() {
+    Key("vapid.pem", {PARLEY_PUSH, "vapid", dir_ / "vapid.pem"});
+    const std::vector<std::string> make = {"openssl", "genpkey", "-algorithm"};
+    auto made = [&](std::vector<std::string> more) {
+      more.insert(more.begin(), make.begin(), make.end());
+      return more;
+    };
+    Key("apns.p8", made({"EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", dir_ / "apns.p8"}));
+    const std::string rsa = Key("fcm.pem", made({"RSA", "-out", dir_ / "fcm.pem"}));
+    File("fcm.json", Json{{"project_id", "a-project"},
+                          {"client_email", "parley@a-project.example"},
+                          {"private_key_id", "key-1"},
+                          {"private_key", rsa},
+                          {"token_uri", nowhere_ + "/token"}}
+                         .dump());
+    secrets_->Add("the token of ntfy", "tk_9f3a9f3a");
+    File("ntfy.token", "tk_9f3a9f3a\n");
+  }
+
+  const Broker& broker_;
+  Secrets* const secrets_;
+  const fs::path dir_;
+  const std::string nowhere_ = "http://127.0.0.1:" + std::to_string(FreePort());
+};
+
+TEST_CASE(
+    "what parley-gateway is told is in no log, command line, environment or file of its own") {
+  Broker& broker = Server();
+  if (!broker.running()) broker.Start();
+  Secrets secrets;
+  Beside beside(broker, &secrets);
+  broker.AddUser("gateway", "", {"--role", "service", "--no-password"});
+  broker.CtlDone({"key", "add", "shop"});
+  broker.AddUser("erin", "Secret-erins-9f3a", {"--key", "shop"});
+  secrets.Add("a password", "Secret-erins-9f3a");
+  secrets.Add("a wrong one", "Secret-wrong-9f3a");
+  std::string key = broker.CtlDone({"key", "secret", "shop"});
+  key.pop_back();
+  secrets.Add("the API key's secret", key);
+  const std::string port = std::to_string(FreePort());
+  auto gateway = beside.Start(
+      "gateway.log", {PARLEY_E2E_GATEWAY, "--port", port, "--broker-port",
+                      std::to_string(broker.port()), "--token-file", beside.TokenFile("gateway")});
+  CHECK(secrets.In(gateway->ReadLine()) == "");
+  beside.AwaitLog("gateway.log", "connected to the broker");
+
+  RestClient rest(static_cast<uint16_t>(std::stoi(port)));
+  Json login = {{"user", "erin"}, {"password", "Secret-wrong-9f3a"}};
+  CHECK(rest.Post("/v1/login", login).status == 401);
+  login["password"] = "Secret-erins-9f3a";
+  const RestResponse given = rest.Post("/v1/login", login);
+  REQUIRE(given.status == 200);
+  const std::string token = given.json()["token"];
+  secrets.Add("a user's token", token);
+  for (const auto& [name, value] :
+       std::vector<std::pair<std::string, std::string>>{{"Authorization", "Bearer " + token},
+                                                        {"Authorization", "Bearer " + token + "x"},
+                                                        {"X-Api-Key", key},
+                                                        {"X-Api-Key", key + "x"}}) {
+    RestClient client(static_cast<uint16_t>(std::stoi(port)));
+    client.With(name, value).With("X-Parley-User", "erin");
+    CHECK(client.Get("/v1/account").status == (value.back() == 'x' ? 401 : 200));
+    client.Send("GET / HTTP\r\n" + name + ": " + value + "\r\n\r\n");
+    CHECK(client.Finish().status == 400);
+  }
+  CHECK(secrets.OnShowIn(gateway->pid()) == "");
+  broker.Restart();
+  beside.AwaitLog("gateway.log", "connection is lost");
+  gateway->Stop();
+  CHECK(secrets.In(beside.Log("gateway.log")) == "");
+  CHECK(secrets.In(broker.Log()) == "");
+  CHECK(fs::is_empty(beside.dir() / "work"));
+}
+
+TEST_CASE("what parley-push is told is in no log, command line, environment or file of its own") {
+  Broker& broker = Server();
+  if (!broker.running()) broker.Start();
+  Secrets secrets;
+  Beside beside(broker, &secrets);
+  CHECK((fs::status(beside.dir() / "vapid.pem").permissions() & fs::perms(0077)) == fs::perms(0));
+  broker.AddUser("push", "", {"--role", "service", "--no-password"});
+  broker.CtlDone({"key", "add", "mobile"});
+  broker.AddUser("frank", "a password", {"--key", "mobile"});
+  secrets.Add("the webhook's secret", "Secret-webhooks-9f3a");
+  broker.CtlDone({"key", "webhook", "mobile", beside.nowhere() + "/hook", "--secret-file",
+                  beside.File("webhook.secret", "Secret-webhooks-9f3a\n")});
+  const std::string config = beside.PushConfig(beside.TokenFile("push"));
+  auto push = beside.Start("push.log", {PARLEY_PUSH, "--config", config});
+  beside.AwaitLog("push.log", "ready");
+
+  Device frank(broker.port(), "frank", "a password");
+  frank.Login();
+  const std::map<std::string, Json> targets = {
+      {"webpush",
+       {{"endpoint", beside.nowhere() + "/Secret-webpush-9f3a"},
+        {"keys",
+         {{"p256dh",
+           "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-"
+           "AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"},
+          {"auth", "BTBZMqHH6r4Tts7J_aSIgg"}}}}},
+      {"ntfy", beside.nowhere() + "/Secret-ntfy-9f3a"},
+      {"fcm", "Secret-fcm-9f3a"},
+      {"apns", std::string(63, 'a') + "9"}};
+  for (const auto& [provider, target] : targets) {
+    frank.AskDone("push.subscribe", {{"provider", provider}, {"target", target}});
+    if (target.is_string()) secrets.Add("the target of " + provider, target);
+  }
+  secrets.Add("the endpoint of webpush", "Secret-webpush-9f3a");
+  secrets.Add("what was said", "Secret-said-9f3a");
+  frank.Disconnect();
+  broker.AddUser("grace", "a password");
+  Device grace(broker.port(), "grace", "a password");
+  grace.Login();
+  grace.Listen();
+  grace.Say("frank", "Secret-said-9f3a");
+  for (const char* provider : {"webpush", "ntfy", "fcm", "apns", "webhook"}) {
+    beside.AwaitLog("push.log", std::string("provider=") + provider);
+  }
+  CHECK(secrets.OnShowIn(push->pid()) == "");
+  push->Stop();
+  CHECK(secrets.In(beside.Log("push.log")) == "");
+  CHECK(secrets.In(broker.Log()) == "");
+  CHECK(fs::is_empty(beside.dir() / "work"));
+  secrets.Add("a wrong token", "Secret-wrong-9f3a");
+  const std::string wrong = beside.PushConfig(beside.File("wrong.token", "Secret-wrong-9f3a\n"));
+  const CommandResult refused = RunCommand({PARLEY_PUSH, "--config", wrong});
+  CHECK(refused.exit_code == 1);
+  CHECK(secrets.In(refused.out + refused.err) == "");
 }
 
 TEST_CASE("nobody else reads what is in the data directory, though they may look into it") {
