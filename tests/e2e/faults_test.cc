@@ -1,7 +1,5 @@
 // The disk under a real broker: damaged, and full. What the rooms do on a disk that fails in every
 // other way is in tests/storage.
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +11,7 @@
 
 #include "tests/catch.h"
 #include "tests/e2e/device.h"
+#include "tests/e2e/small_disk.h"
 
 namespace parley::e2e {
 namespace {
@@ -144,39 +143,6 @@ Json SendAs(Pair& pair, const std::string& id, const Json& body) {
     if (outcome.value("id", "") == id) return outcome;
   }
 }
-
-// The data directory on a file system of its own, which a test can fill.
-class SmallDisk {
- public:
-  explicit SmallDisk(const fs::path& dir) : dir_(dir) {
-    struct stat owner {};
-    if (stat(dir.c_str(), &owner) != 0) return;
-    const fs::path aside = dir.string() + ".aside";
-    fs::rename(dir, aside);
-    fs::create_directory(dir);
-    mounted_ = mount("tmpfs", dir.c_str(), "tmpfs", 0, "size=24m,mode=0700") == 0;
-    // cp keeps owners, which std::filesystem doesn't.
-    const CommandResult copied =
-        RunCommand({"cp", "-a", aside.string() + "/.", dir.string() + "/"});
-    if (copied.exit_code != 0) throw std::runtime_error(copied.err);
-    if (chown(dir.c_str(), owner.st_uid, owner.st_gid) != 0) throw std::runtime_error("chown");
-  }
-  ~SmallDisk() {
-    if (mounted_) umount2(dir_.c_str(), MNT_DETACH);
-  }
-  bool mounted() const { return mounted_; }
-  void Fill() {
-    std::ofstream ballast(dir_ / "ballast", std::ios::binary);
-    const std::string block(4096, 'x');
-    while (ballast.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
-    }
-  }
-  void Free() { fs::remove(dir_ / "ballast"); }
-
- private:
-  const fs::path dir_;
-  bool mounted_ = false;
-};
 
 TEST_CASE("a full disk: senders are told, nothing is lost, and it works when there is room") {
   if (geteuid() != 0) {

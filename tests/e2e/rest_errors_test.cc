@@ -6,6 +6,7 @@
 
 #include "tests/catch.h"
 #include "tests/e2e/rest_client.h"
+#include "tests/e2e/small_disk.h"
 
 namespace parley::e2e {
 namespace {
@@ -209,6 +210,42 @@ TEST_CASE("unavailable: without the broker; and all is well when it is back") {
   server.Start();
   gateway.AwaitHealth(200);
   CHECK(rest.Get("/v1/account").status == 200);
+}
+
+TEST_CASE("unavailable: a full disk; and what was refused is stored when there is room") {
+  if (geteuid() != 0) {
+    WARN("not root: a full disk is tested in tests/storage only");
+    return;
+  }
+  ChatServer server({.options = {{"plugin_opt_journal_segment_bytes", "1048576"}}}, 4);
+  server.Stop();
+  SmallDisk disk(server.data_dir());
+  if (!disk.mounted()) {
+    WARN("no mount here: a full disk is tested in tests/storage only");
+    return;
+  }
+  server.Start();
+  Gateway gateway(server);
+  const std::string bob = server.NewUser("bob");
+  RestClient rest = gateway.As(server.NewUser("alice"));
+  disk.Fill();
+  const std::string large(20'000, 'x');
+  int n = 0;
+  RestResponse response;
+  do {
+    REQUIRE(++n < 2000);
+    response = rest.Post("/v1/messages", To(bob, std::to_string(n), large));
+  } while (response.status == 201);
+  CheckProblem(response, 503, "unavailable");
+  disk.Free();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  do {
+    REQUIRE(std::chrono::steady_clock::now() < deadline);
+    response = rest.Post("/v1/messages", To(bob, std::to_string(n), large));
+  } while (response.status != 201);
+  CHECK(response.json()["seq"] == n);
+  CHECK(rest.Get("/v1/messages?limit=2&with=" + bob).json()["messages"][1]["seq"] == n - 1);
+  server.Kill();
 }
 
 TEST_CASE("who is slow with a request is closed, and nobody else is held up") {
