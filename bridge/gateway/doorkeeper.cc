@@ -91,7 +91,7 @@ void Doorkeeper::Admit(const ExchangePtr& exchange, const std::string& author, A
   if (!read) return Refuse(exchange, read.error());
   const Credentials& credentials = *read;
   std::string known = credentials.user + '\n' + credentials.token + '\n' + credentials.secret;
-  auto enter = [exchange, credentials, admitted] {
+  auto enter = [exchange, credentials, admitted = std::move(admitted)] {
     if (!IsWhoIsNamed(exchange, credentials.user, credentials.named)) return;
     admitted(credentials.user);
   };

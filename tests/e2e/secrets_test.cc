@@ -222,7 +222,7 @@ class Beside {
     const CommandResult made = RunCommand(command);
     INFO(made.err);
     REQUIRE(made.exit_code == 0);
-    const std::string pem = ReadWhole(dir_ / name);
+    std::string pem = ReadWhole(dir_ / name);
     const size_t line = pem.find('\n') + 1;
     secrets_->Add(name, pem.substr(line, pem.find('\n', line) - line));
     return pem;
