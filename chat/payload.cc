@@ -5,6 +5,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "chat/glance.h"
 #include "chat/json_out.h"
 
 namespace parley {
@@ -76,24 +77,23 @@ class Checker : public nlohmann::json_sax<json> {
     // It quotes what was read last, maybe up to the middle of a character.
     std::replace_if(
         syntax_error.begin(), syntax_error.end(), [](char c) { return (c & 0x80) != 0; }, '?');
-    number_out_of_range = error.id == kNumberOutOfRange;
     return false;
   }
 
   // `message`: the members of a message are checked, and no others are allowed.
   explicit Checker(bool message) : message_(message) {}
 
-  std::string failure;               // a rule of ours that was broken
-  std::string syntax_error;          // not JSON at all
-  bool number_out_of_range = false;  // … or JSON that holds a number past any double
+  // What is wrong with a document that wasn't read to its end.
+  Status Why() const { return BadRequest(failure.empty() ? syntax_error : failure); }
+
+  std::string failure;       // a rule of ours that was broken
+  std::string syntax_error;  // not JSON, or JSON that the parser doesn't take
   std::string id, type, ref_from, ref_id;
   bool has_id = false, has_type = false, has_ref = false;
   size_t members = 0;
   size_t body_index = SIZE_MAX;  // which of the top-level members is "body"
 
  private:
-  static constexpr int kNumberOutOfRange = 406;  // nlohmann's id for it
-
   bool Fail(std::string why) {
     failure = std::move(why);
     return false;
@@ -295,13 +295,10 @@ Result<SendRequest> ParseSend(std::string_view payload, ContentType content_type
     return Error(BadRequest("the content type says JSON, the payload is no JSON object"));
   Checker checker(true);
   if (json::sax_parse(payload, &checker)) return FromObject(payload, checker, max_body);
-  if (!checker.failure.empty()) {
-    // A rule of ours was broken before the end: whether it is an object at all is not known yet.
-    if (content_type == ContentType::kObject || json::accept(payload)) {
-      return Error(BadRequest(checker.failure));
-    }
-  } else if (content_type == ContentType::kObject || checker.number_out_of_range) {
-    return Error(BadRequest(checker.syntax_error));
+  // Whether it is an object at all is not known yet: a rule of ours was broken before the end, or
+  // it holds what the parser doesn't take.
+  if (content_type == ContentType::kObject || json::accept(Representable(payload))) {
+    return Error(checker.Why());
   }
   return FromText(payload, max_body);  // begins like an object and is none: somebody's text
 }
@@ -311,7 +308,7 @@ Result<json> ParseObject(std::string_view payload) {
   if (HasNul(payload)) return Error(BadRequest("the payload must be a JSON object"));
   Checker checker(false);
   if (!json::sax_parse(payload, &checker)) {
-    return Error(BadRequest(checker.failure.empty() ? checker.syntax_error : checker.failure));
+    return Error(checker.Why());
   }
   json object = json::parse(payload, nullptr, false);
   if (!object.is_object()) return Error(BadRequest("the payload must be a JSON object"));

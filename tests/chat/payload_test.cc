@@ -169,6 +169,12 @@ TEST_CASE("only a retraction needs no body") {
 
 TEST_CASE("a number that no double holds is an error and never a text") {
   CHECK(CodeOf(R"({"body":1e999})") == Code::kBadRequest);
+  CHECK(CodeOf(R"({"body":[-1.5E+400]})") == Code::kBadRequest);
+  CHECK(CodeOf("{\"body\":" + std::string(90, '9') + "}") == Code::kOk);
+  CHECK(ParseSend("{\"body\":" + std::string(400, '9') + "}", ContentType::kAny, 1000)
+            .error()
+            .code() == Code::kBadRequest);
+  CHECK(Body(R"({"body":1e999 or so})") == R"("{\"body\":1e999 or so}")");
 }
 
 TEST_CASE("nesting goes 32 deep, the message's own object included") {
@@ -227,9 +233,20 @@ TEST_CASE("all of UTF-8 is taken") {
   CHECK(ValidUtf8("\xf0\x90\x80\x80\xf4\x8f\xbf\xbf"));
 }
 
-TEST_CASE("a lone surrogate in an escape is no JSON") {
-  CHECK(Body(R"({"body":"\ud800"})") == R"("{\"body\":\"\\ud800\"}")");
+TEST_CASE("half of a surrogate pair in an escape is an error and never a text") {
+  for (const char* body :
+       {R"("\ud800")", R"("\udfff")", R"("\uD83D\u0041")", R"(["\ud83d\ud83d\udc4b"])",
+        R"({"\udc4b":1})", R"("\ud83d\\udc4b")", R"("\ud83d\ude")"}) {
+    INFO(body);
+    std::string payload = R"({"id":"x1","body":)" + std::string(body) + "}";
+    bool escape_breaks_off = payload.find("ude\"") != std::string::npos;
+    CHECK(CodeOf(payload) == (escape_breaks_off ? Code::kOk : Code::kBadRequest));
+    CHECK(CodeOf(payload, ContentType::kObject) == Code::kBadRequest);
+    CHECK(CodeOf(payload + " and more") == Code::kOk);  // a text
+  }
   CHECK(Body(R"({"body":"\ud83d\udc4b"})") == R"("\ud83d\udc4b")");
+  CHECK(Body(R"({"body":"\\ud800"})") == R"("\\ud800")");
+  CHECK(Body(R"({\ud800)") == R"("{\\ud800")");
 }
 
 TEST_CASE("a request is an object without a member twice or deep nesting") {
