@@ -138,6 +138,14 @@ std::string Open(std::string_view head, std::string_view ok) {
   }
   return out;
 }
+
+// Cut between two characters.
+std::string_view Shortened(std::string_view message) {
+  if (message.size() <= kErrorMessageBytesMax) return message;
+  size_t end = kErrorMessageBytesMax;
+  while (end > 0 && (message[end] & 0xC0) == 0x80) --end;
+  return message.substr(0, end);
+}
 }  // namespace
 
 std::string OkAnswer(std::string_view head, std::string_view members) {
@@ -161,7 +169,8 @@ std::string ErrorAnswer(std::string_view head, const Status& status, int64_t ret
   out += CodeName(told);
   out += "\",\"message\":";
   // File names and offsets are the operator's, not the client's.
-  AppendJsonString(inner ? "the store can't be read or written now" : status.message(), &out);
+  AppendJsonString(inner ? "the store can't be read or written now" : Shortened(status.message()),
+                   &out);
   if (retry_after_ms > 0) {
     out += ",\"retry_after_ms\":";
     AppendNumber(static_cast<uint64_t>(retry_after_ms), &out);

@@ -36,6 +36,8 @@ void AppendGroupMessage(std::string_view rest, std::string* out);
 std::string OkAnswer(std::string_view head, std::string_view members);
 // An error has the code that clients know it by: what went wrong within is kUnavailable to them.
 Code ToldCode(Code code);
+// No message is longer than kErrorMessageBytesMax, whatever of the client's it quotes.
+inline constexpr size_t kErrorMessageBytesMax = 200;
 std::string ErrorAnswer(std::string_view head, const Status& status, int64_t retry_after_ms = 0);
 
 }  // namespace parley

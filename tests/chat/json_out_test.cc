@@ -112,5 +112,17 @@ TEST_CASE("what failed on the server's disk is unavailable, and names no file") 
   }
 }
 
+TEST_CASE("an error's message has 200 bytes, and is cut between two characters") {
+  auto told = [](const std::string& message) {
+    return nlohmann::json::parse(ErrorAnswer("", {Code::kBadRequest, message}))["error"]["message"];
+  };
+  const std::string full(200, 'x');
+  CHECK(told(full) == full);
+  CHECK(told(full + "x") == full);
+  CHECK(told(full.substr(0, 199) + "ä") == full.substr(0, 199));
+  CHECK(told(full.substr(0, 197) + "👋") == full.substr(0, 197));
+  CHECK(told(full.substr(0, 196) + "👋x") == full.substr(0, 196) + "👋");
+}
+
 }  // namespace
 }  // namespace parley
