@@ -82,6 +82,10 @@ inline size_t BytesOf(const Published& published) {
          published.response_topic.size();
 }
 
+// What an error begins with of a message or request that is refused before it is read: whose it
+// was, its topic, its id, or in their place its rid, as far as its first kGlanceBytesMax tell.
+std::string HeadOfRefused(const Published& published);
+
 // The rest is the engine's own: a read that has come back, the journal's trouble.
 class Engine;
 using Continuation = std::function<void(Engine&)>;

@@ -15,14 +15,6 @@ std::pair<std::string_view, std::string_view> Split(std::string_view topic) {
   return {topic.substr(0, slash), topic.substr(slash + 1)};
 }
 
-// `"topic":"chat/bob",`
-std::string TopicHead(std::string_view topic) {
-  std::string head = "\"topic\":";
-  AppendJsonString(topic, &head);
-  head += ',';
-  return head;
-}
-
 }  // namespace
 
 Engine::Engine(const EngineOptions& options, Env* env, Log* log, Accounts* accounts, Roster* roster,
@@ -505,19 +497,23 @@ Effect& Engine::Emit(SessionId session, Channel channel) {
   return effect;
 }
 
+std::string Engine::ErrorHead(const Asker& asker) {
+  return asker.topic.empty() ? asker.head : asker.head + TopicHead(asker.topic);
+}
+
 void Engine::Answer(const Asker& asker, std::string_view members, Lsn needs) {
   Effect& effect = Emit(asker.session, Channel::kAnswer);
   effect.payload = OkAnswer(asker.head, members);
   effect.response_topic = asker.response_topic;
   effect.correlation = asker.correlation;
   effect.needs = needs;
-  if (needs > Lsn()) effect.failure_head = asker.head;
+  if (needs > Lsn()) effect.failure_head = ErrorHead(asker);
 }
 
 void Engine::Refuse(const Asker& asker, const Status& status, int64_t retry_after_ms) {
   ++counts_.refused[static_cast<size_t>(ToldCode(status.code()))];
   Effect& effect = Emit(asker.session, Channel::kAnswer);
-  effect.payload = ErrorAnswer(asker.head, status, retry_after_ms);
+  effect.payload = ErrorAnswer(ErrorHead(asker), status, retry_after_ms);
   effect.response_topic = asker.response_topic;
   effect.correlation = asker.correlation;
 }

@@ -135,6 +135,7 @@ struct Asker {
   std::string response_topic;
   std::string correlation;
   std::shared_ptr<void> counted = {};  // in UnderWay, while there is a copy of this
+  std::string topic = {};              // what errors name, of a request that has no rid
 };
 
 // What an engine has counted since it began.
@@ -445,6 +446,7 @@ class Engine {
   void PassAnswers();
   Transaction& Change();  // a new transaction of this turn
   Effect& Emit(SessionId session, Channel channel);
+  static std::string ErrorHead(const Asker& asker);
   void Answer(const Asker& asker, std::string_view members, Lsn needs = Lsn());
   void Refuse(const Asker& asker, const Status& status, int64_t retry_after_ms = 0);
   void Forget(int64_t now_ms);
@@ -464,6 +466,8 @@ class Engine {
   bool TrySend(User& sender, Sending& sending);
   bool SentBefore(User& sender, const Sending& sending);
   bool RefuseSending(const Sending& sending, const Status& status, int64_t retry_after_ms = 0);
+  void RefuseUnread(Sending& sending, const Status& status);
+  static void NameRefused(Sending& sending);
   Status Admit(User& sender, Sending& sending, int64_t* retry_after_ms);
   Status TakeQuota(User& sender, int64_t now_ms, int64_t* retry_after_ms);
   bool AwaitLoads(User& sender, User& receiver);

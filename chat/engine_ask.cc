@@ -4,14 +4,13 @@
 #include <map>
 
 #include "chat/engine.h"
+#include "chat/glance.h"
 #include "chat/pages.h"
 
 namespace parley {
 namespace {
 
 using nlohmann::json;
-
-constexpr size_t kRidBytesMax = 128;
 
 // What one message takes at most; a reaction that makes it more is left out.
 constexpr size_t kMessageBytesMax = kMessagesBytesMax - 256;
@@ -214,13 +213,21 @@ bool Engine::Count(Asker* asker, std::atomic<size_t> UnderWay::*what, size_t max
 
 void Engine::Ask(const Asker& asker, std::string_view method, std::string_view payload) {
   Asker named = asker;
+  named.topic = "ask/" + std::string(method);
   auto request = ParseObject(payload);
-  if (!request) return Refuse(named, request.error());
+  if (!request) {
+    if (std::string rid = Glance(payload, "rid", kRidBytesMax); !rid.empty()) {
+      named.head = RidHead(rid) + asker.head;
+      named.topic.clear();
+    }
+    return Refuse(named, request.error());
+  }
   if (auto rid = request->find("rid"); rid != request->end()) {
     if (!rid->is_string() || rid->get_ref<const std::string&>().size() > kRidBytesMax) {
       return Refuse(named, {Code::kBadRequest, "'rid' must be a string of at most 128 bytes"});
     }
-    named.head = "\"rid\":" + rid->dump() + "," + asker.head;
+    named.head = RidHead(rid->get_ref<const std::string&>()) + asker.head;
+    named.topic.clear();
   }
   auto row = std::find_if(std::begin(kMethods), std::end(kMethods),
                           [&](const Method& m) { return m.name == method; });

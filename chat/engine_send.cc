@@ -42,13 +42,13 @@ std::string Engine::TopicOf(const Sending& sending) {
 void Engine::Send(Sending sending) {
   User& sender = UserOf(sending.asker.user);
   if (parked_bytes_ >= options_.parked_bytes_max) {
-    RefuseSending(sending, {Code::kBusy, "too many messages are waiting; try again"});
+    RefuseUnread(sending, {Code::kBusy, "too many messages are waiting; try again"});
     return;
   }
   // What TrySend leaves waiting for a read has to be parked: that comes back to it.
   if (sender.parked.empty() && TrySend(sender, sending)) return;
   if (sender.parked.size() >= options_.parked_max) {
-    RefuseSending(sending, {Code::kBusy, "too many of your messages are waiting; try again"});
+    RefuseUnread(sending, {Code::kBusy, "too many of your messages are waiting; try again"});
     return;
   }
   sending.parked_bytes = sending.payload.size() + sending.request.body.size() +
@@ -86,6 +86,17 @@ bool Engine::RefuseSending(const Sending& sending, const Status& status, int64_t
   asker.head = SendHead(sending);
   Refuse(asker, status, retry_after_ms);
   return true;
+}
+
+// … which may not have been read yet.
+void Engine::RefuseUnread(Sending& sending, const Status& status) {
+  if (!sending.admitted) NameRefused(sending);
+  RefuseSending(sending, status);
+}
+
+void Engine::NameRefused(Sending& sending) {
+  sending.request.id =
+      IdOfRefused(sending.payload, sending.content_type, sending.asker.correlation);
 }
 
 // True: done, with whatever outcome. False: it waits for a read, which will call Drain.
@@ -131,14 +142,11 @@ bool Engine::SentBefore(User& sender, const Sending& sending) {
 // Everything that needs no store: the payload, the receiver's account, the sender's own rate.
 Status Engine::Admit(User& sender, Sending& sending, int64_t* retry_after_ms) {
   bool to_group = !sending.group.empty();
-  if (!to_group && !ValidId(sending.to.str())) {
-    return {Code::kBadRequest, "the topic names no user id"};
-  }
-  if (to_group && !ValidId(sending.group.str())) {
-    return {Code::kBadRequest, "the topic names no group id"};
-  }
   auto request = ParseSend(sending.payload, sending.content_type, options_.max_body);
-  if (!request) return request.error();
+  if (!request) {
+    NameRefused(sending);
+    return request.error();
+  }
   sending.request = std::move(*request);
   if (sending.request.id.empty() && !sending.asker.correlation.empty()) {
     if (sending.asker.correlation.size() > kMessageIdBytesMax ||
@@ -146,6 +154,12 @@ Status Engine::Admit(User& sender, Sending& sending, int64_t* retry_after_ms) {
       return {Code::kBadRequest, "correlation data stands for the id: 1 to 64 bytes of UTF-8"};
     }
     sending.request.id = sending.asker.correlation;
+  }
+  if (!to_group && !ValidId(sending.to.str())) {
+    return {Code::kBadRequest, "the topic names no user id"};
+  }
+  if (to_group && !ValidId(sending.group.str())) {
+    return {Code::kBadRequest, "the topic names no group id"};
   }
   if (!to_group && !accounts_->Exists(sending.to)) {
     return {Code::kNotFound, "no account '" + sending.to.str() + "'"};

@@ -125,6 +125,18 @@ void AppendMessage(Seq seq, std::string_view rest, std::string* out) {
   *out += rest;
 }
 
+std::string RidHead(std::string_view rid) {
+  std::string head = "\"rid\":";
+  AppendJsonString(rid, &head);
+  return head + ',';
+}
+
+std::string TopicHead(std::string_view topic) {
+  std::string head = "\"topic\":";
+  AppendJsonString(topic, &head);
+  return head + ',';
+}
+
 namespace {
 // `{"rid":"1",` stands before "ok", everything else after it.
 std::string Open(std::string_view head, std::string_view ok) {

@@ -30,6 +30,10 @@ void AppendMessage(Seq seq, std::string_view rest, std::string* out);
 // `{"type":"message",…}`: a group's message outside of any user's log.
 void AppendGroupMessage(std::string_view rest, std::string* out);
 
+// What answers begin with: `"rid":"1",` and `"topic":"chat/bob",`.
+std::string RidHead(std::string_view rid);
+std::string TopicHead(std::string_view topic);
+
 // An answer: `{"rid":"1","ok":true,…}` to a request, `{"ok":true,"topic":"chat/bob",…}` to a
 // message. `head` holds the members that tell what it answers, each with a comma behind it;
 // `members` what comes after, each with a comma before it.

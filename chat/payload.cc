@@ -303,6 +303,15 @@ Result<SendRequest> ParseSend(std::string_view payload, ContentType content_type
   return FromText(payload, max_body);  // begins like an object and is none: somebody's text
 }
 
+std::string IdOfRefused(std::string_view payload, ContentType content_type,
+                        std::string_view correlation) {
+  std::string id;
+  if (content_type != ContentType::kText) id = Glance(payload, "id", kMessageIdBytesMax);
+  bool stands = correlation.size() <= kMessageIdBytesMax && ValidUtf8(correlation);
+  if (id.empty() && stands) id = correlation;
+  return id;
+}
+
 Result<json> ParseObject(std::string_view payload) {
   if (!ValidUtf8(payload)) return Error(BadRequest("the payload is not UTF-8"));
   if (HasNul(payload)) return Error(BadRequest("the payload must be a JSON object"));

@@ -18,6 +18,7 @@
 namespace parley {
 
 inline constexpr size_t kMessageIdBytesMax = 64;
+inline constexpr size_t kRidBytesMax = 128;  // of a request's `rid`
 inline constexpr int kNestingMax = 32;
 inline constexpr size_t kWrittenBytesMax = 200'002;  // of a text with its escapes and quotes
 
@@ -35,6 +36,11 @@ struct SendRequest {
 // between its quotes, any other value's bytes as written. A text is also bounded as it goes out
 // (kWrittenBytesMax): a control character takes six bytes there.
 Result<SendRequest> ParseSend(std::string_view payload, ContentType content_type, size_t max_body);
+
+// By what id the error of a refused message is told: its own, wherever it stands in a payload that
+// is wrong or was not read, or what its correlation data stand for. Empty: it has none.
+std::string IdOfRefused(std::string_view payload, ContentType content_type,
+                        std::string_view correlation);
 
 // A JSON object with no member twice and no nesting past kNestingMax.
 Result<nlohmann::json> ParseObject(std::string_view payload);

@@ -116,8 +116,11 @@ class Host {
   int AclUnsubscribe(Session& session, std::string_view topic);
   Status ReadProperties(const Session& session, const mosquitto_property* properties,
                         Published* published);
+  Status CheckProperties(const Session& session, Published* published);
   void Pass(Session& session, Command command);
   void RefuseBusy(const Session& session, const Published& published);
+  // As the engine would have, by the id or rid that its payload begins with.
+  void RefuseMessage(const Session& session, const Published& published, const Status& status);
   void RefuseTopic(const Session& session, std::string_view topic, const Status& status,
                    const AnswerTo& to = {});
   void RefuseWith(const Session& session, std::string_view head, const Status& status,

@@ -323,7 +323,7 @@ int Host::OnMessage(mosquitto_evt_message* event) {
   published.payload.assign(static_cast<const char*>(event->payload), event->payloadlen);
   Status status = ReadProperties(*session, event->properties, &published);
   if (!status.ok()) {
-    RefuseTopic(*session, event->topic, status);
+    RefuseMessage(*session, published, status);
     return MOSQ_ERR_ACL_DENIED;
   }
   if (*kind == PublishKind::kLogin) {
@@ -364,14 +364,22 @@ Status Host::ReadProperties(const Session& session, const mosquitto_property* pr
     std::free(text);
     std::free(data);
   }
+  return CheckProperties(session, published);
+}
+
+// What may not be used for an answer isn't for the error either.
+Status Host::CheckProperties(const Session& session, Published* published) {
+  Status status;
   if (!published->response_topic.empty() && !MayAnswerTo(session.who, published->response_topic)) {
-    return {Code::kDenied, "the response topic must be answer/<client-id> or below it"};
+    published->response_topic.clear();
+    status = {Code::kDenied, "the response topic must be answer/<client-id> or below it"};
   }
   if (published->correlation.size() > kCorrelationBytesMax) {
-    return {Code::kTooLarge,
-            "correlation data takes " + std::to_string(kCorrelationBytesMax) + " bytes"};
+    published->correlation.clear();
+    status = {Code::kTooLarge,
+              "correlation data takes " + std::to_string(kCorrelationBytesMax) + " bytes"};
   }
-  return {};
+  return status;
 }
 
 void Host::Pass(Session& session, Command command) {
@@ -395,9 +403,13 @@ void Host::RefuseBusy(const Session& session, const Published& published) {
   if (Transient(published.topic)) {
     ++figures_.typing_dropped;
   } else {
-    RefuseTopic(session, published.topic, Busy(),
-                {published.response_topic, published.correlation});
+    RefuseMessage(session, published, Busy());
   }
+}
+
+void Host::RefuseMessage(const Session& session, const Published& published, const Status& status) {
+  RefuseWith(session, HeadOfRefused(published), status, 0,
+             {published.response_topic, published.correlation});
 }
 
 // Admins. Accounts are on disk: their thread works, the answer comes in a tick.

@@ -102,11 +102,44 @@ TEST_CASE("a request that is no object, or whose rid is no string of 128 bytes, 
         std::string(R"({"rid":7})"), R"({"rid":")" + std::string(129, 'x') + R"("})"}) {
     world.Publish(alice, "ask/sync", payload);
     world.Settle();
-    CHECK(CodeOf(json::parse(alice.answers.back())) == "bad_request");
+    json refused = json::parse(alice.answers.back());
+    CHECK(CodeOf(refused) == "bad_request");
+    CHECK(refused["topic"] == "ask/sync");
+    CHECK_FALSE(refused.contains("rid"));
   }
   world.Publish(alice, "ask/sync", R"({"rid":")" + std::string(128, 'x') + R"("})");
   world.Settle();
   CHECK(json::parse(alice.answers.back())["ok"] == true);
+}
+
+TEST_CASE("a request that can't be read is refused with its rid, where that can") {
+  World world;
+  TestDevice& alice = world.Connect("alice", "a1");
+  TestDevice& gate = world.Connect("gate", "g1", true);
+  const std::string deep = std::string(32, '[') + std::string(32, ']');
+  for (std::string wrong : {std::string(R"("after":1,"after":2)"), R"("after":)" + deep,
+                            std::string(R"("with":"\ud800")"), std::string(R"("after":1E400)")}) {
+    for (std::string payload : {R"({"rid":"7",)" + wrong + "}", "{" + wrong + R"(,"rid":"7"})"}) {
+      INFO(payload);
+      world.Publish(alice, "ask/sync", payload);
+      world.Publish(gate, "as/alice/ask/sync", payload);
+      world.Settle();
+      CHECK(alice.answers.back().starts_with(R"({"rid":"7","ok":false,"error":)"));
+      CHECK(gate.answers.back().starts_with(R"({"rid":"7","user":"alice","ok":false,"error":)"));
+    }
+  }
+}
+
+TEST_CASE("without a rid, its topic tells of which request an error is") {
+  World world;
+  TestDevice& alice = world.Connect("alice", "a1");
+  TestDevice& gate = world.Connect("gate", "g1", true);
+  world.Publish(alice, "ask/history", R"({"with":"Bob"})");
+  world.Publish(gate, "as/alice/ask/history", R"({"with":"Bob"})");
+  world.Settle();
+  CHECK(alice.answers.at(0).starts_with(R"({"ok":false,"topic":"ask/history","error":)"));
+  CHECK(gate.answers.at(0).starts_with(
+      R"({"ok":false,"user":"alice","topic":"ask/history","error":)"));
 }
 
 TEST_CASE("sync gives what came after a number, and the log's head, floor and epoch") {

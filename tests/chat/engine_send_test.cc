@@ -574,6 +574,73 @@ TEST_CASE("what follows an edit waits for it") {
   CHECK(CodeIn(alice.answers.at(0)) == "denied");
 }
 
+// Refusals.
+
+TEST_CASE("a message that is refused for what it holds is refused by its id") {
+  World world({.max_body = 100});
+  TestDevice& alice = world.Connect("alice", "a1");
+  TestDevice& gate = world.Connect("gate", "g1", true);
+  const std::string deep = std::string(32, '[') + std::string(32, ']');
+  for (const std::string& wrong : std::vector<std::string>{
+           R"("body":"x","foo":1)", R"("body":")" + std::string(101, 'x') + "\"",
+           R"("type":"message")", R"("body":1,"type":"shout")",
+           R"("body":1,"ref":{"from":"A","id":"1"})", R"("body":{"a":1,"a":2})",
+           R"("body":)" + deep, R"("body":"\ud800")", R"("body":1E400)"}) {
+    for (const std::string& payload :
+         {R"({"id":"k1",)" + wrong + "}", "{" + wrong + R"(,"id":"k1"})"}) {
+      INFO(payload);
+      world.Publish(alice, "chat/bob", payload);
+      world.Publish(gate, "as/alice/group/g", payload);
+      world.Settle();
+      json refused = json::parse(alice.answers.back());
+      CHECK(refused["id"] == "k1");
+      CHECK(refused["topic"] == "chat/bob");
+      json at_gate = json::parse(gate.answers.back());
+      CHECK(at_gate["id"] == "k1");
+      CHECK(at_gate["user"] == "alice");
+      CHECK(at_gate["topic"] == "group/g");
+    }
+  }
+  CHECK(alice.answers.size() == 18);
+  CHECK(world.log.transactions().empty());
+}
+
+TEST_CASE("where it has no id of its own, it is refused by its correlation data") {
+  World world;
+  TestDevice& alice = world.Connect("alice", "a1");
+  auto id_of = [&](const std::string& payload, ContentType type = ContentType::kAny) {
+    Published published = world.PublishOf(alice, "chat/bob", payload);
+    published.correlation = "c1";
+    published.content_type = type;
+    world.Turn(std::move(published));
+    world.Settle();
+    json refused = json::parse(alice.answers.back());
+    CHECK(refused["ok"] == false);
+    return refused.value("id", "");
+  };
+  CHECK(id_of(R"({"body":1,"foo":1})") == "c1");
+  CHECK(id_of(R"({"id":7,"body":1})") == "c1");
+  CHECK(id_of(R"({"id":"k1","body":1,"foo":1})") == "k1");
+  CHECK(id_of("\xff") == "c1");
+  CHECK(id_of("hi", ContentType::kObject) == "c1");
+  CHECK(id_of(R"({"id":"k1"})" + std::string(70'000, ' '), ContentType::kText) == "c1");
+}
+
+TEST_CASE("an error's message is short, whatever it quotes, and is UTF-8") {
+  World world;
+  TestDevice& alice = world.Connect("alice", "a1");
+  std::string longs;
+  for (int i = 0; i < 10'000; ++i) longs += "ä";
+  world.Publish(alice, "chat/bob", R"({"body":1,")" + longs + R"(":1})");
+  world.Publish(alice, "chat/bob", R"({"body":)" + std::string(9000, '9') + "}");
+  world.Publish(alice, "ask/sync", R"({"x)" + longs + R"(":1})");
+  world.Settle();
+  REQUIRE(alice.answers.size() == 3);
+  for (const std::string& answer : alice.answers) {
+    CHECK(json::parse(answer)["error"]["message"].get<std::string>().size() <= 200);
+  }
+}
+
 // Limits.
 
 TEST_CASE("a user sends no more than its rate, with ten seconds of it at once") {
@@ -667,7 +734,7 @@ TEST_CASE("a sender has no more messages waiting for a read than it may") {
   world.Send(carol, "bob", "0", "x");
   world.Deliver();
   REQUIRE(alice.answers.size() == 2);
-  CHECK(json::parse(alice.answers[0])["id"].is_null());  // its payload was not looked at yet
+  CHECK(json::parse(alice.answers[0])["id"] == "3");
   CHECK(CodeIn(alice.answers[0]) == "busy");
   CHECK(CodeIn(alice.answers[1]) == "busy");
   world.Settle();

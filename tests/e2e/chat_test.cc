@@ -228,6 +228,7 @@ TEST_CASE("a malformed payload is an error and nothing is stored") {
     REQUIRE(error.contains("error"));
     CHECK(error["error"]["code"] == "bad_request");
     CHECK_FALSE(error["error"]["message"].get<std::string>().empty());
+    CHECK(error.value("id", "") == (payload.starts_with(R"({"id":"x")") ? "x" : ""));
   }
   CHECK(pair.alice.Say(pair.bob.user(), "next")["seq"] == 1);
   CHECK(pair.bob.Receive()["seq"] == 1);

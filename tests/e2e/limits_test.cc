@@ -102,8 +102,13 @@ TEST_CASE("who isn't verified yet sends no more than it may") {
   for (int i = 0; i < allowed; ++i) device.StartPublish(device.inbox(), body);
   device.Ping();
   CHECK(device.Arrived("#").empty());
-  device.StartPublish(device.inbox(), body);
-  CHECK(CodeOf(device.NextError()) == "busy");
+  device.StartPublish(device.inbox(), R"({"id":"k1","body":")" + body + "\"}");
+  const Json busy = device.NextError();
+  CHECK(CodeOf(busy) == "busy");
+  CHECK(busy["topic"] == device.inbox());
+  CHECK(busy["id"] == "k1");
+  device.StartPublish("ask/sync", R"({"rid":"7"})");
+  CHECK(CodeOf(Json::parse(device.AwaitAnswer("7"))) == "busy");
   // What it was allowed is done once its password was right.
   for (int i = 0; i < allowed; ++i) CHECK(CodeOf(device.NextOutcome()) == "ok");
 }

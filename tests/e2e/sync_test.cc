@@ -457,9 +457,18 @@ TEST_CASE("MQTT 5: a response topic that is not one's own is not honoured") {
     CAPTURE(topic);
     MqttPublish options;
     options.response_topic = topic;
+    options.correlation_data = "c1";
     mallory.Publish("ask/sync", R"({"rid":"1"})", options);
-    // An answer or an error, but where it belongs.
-    CHECK(mallory.Next("#").topic == mallory.answers());
+    const MqttMessage request = mallory.Next("#");
+    CHECK(request.topic == mallory.answers());
+    CHECK(request.correlation_data == "c1");
+    CHECK(request.payload.starts_with(R"({"rid":"1","ok":false,"error":{"code":"denied",)"));
+    mallory.Publish(victim.inbox(), R"({"id":"k1","body":"x"})", options);
+    const MqttMessage message = mallory.Next("#");
+    CHECK(message.topic == mallory.answers());
+    CHECK(message.correlation_data == "c1");
+    CHECK(Json::parse(message.payload)["id"] == "k1");
+    CHECK(Json::parse(message.payload)["topic"] == victim.inbox());
   }
   CHECK(victim.ArrivedByNow().empty());
 }
