@@ -464,6 +464,7 @@ class Engine {
   void Drain(User& sender);
   void PopParked(User& sender);
   bool TrySend(User& sender, Sending& sending);
+  bool IsSentAgain(const User& sender, const Sending& sending) const;
   bool SentBefore(User& sender, const Sending& sending);
   bool RefuseSending(const Sending& sending, const Status& status, int64_t retry_after_ms = 0);
   void RefuseUnread(Sending& sending, const Status& status);
@@ -474,6 +475,7 @@ class Engine {
   void Unpark(User& sender, const Status& status);
   void AwaitRef(User& sender, Sending& sending);
   void OutcomeAgain(User& sender, const Sending& sending, const SentIds::Sent& sent);
+  void AnswerNumber(const Asker& asker, const char* name, Seq number, Lsn needs = Lsn());
   void CopyAgain(User& sender, const Asker& asker, Seq seq);
   void Number(User& sender, User& receiver, Sending& sending);
   bool WillDeliver(const Session& session, Seq seq) const;

@@ -330,6 +330,9 @@ void Engine::GroupOutcomeAgain(User& sender, const Sending& sending, const SentI
   }
   Asker asker = sending.asker;
   asker.head = SendHead(sending);
+  if (!Count(&asker, &UnderWay::asks, options_.asks_max)) {
+    return AnswerNumber(asker, "gseq", sent.gseq, sent.lsn);
+  }
   auto failed = [asker](Engine& engine, const Status& why) { engine.Refuse(asker, why); };
   auto job = [asker, id = sending.group, gseq = sent.gseq,
               failed](const MessageStore& store) -> Continuation {
@@ -339,7 +342,7 @@ void Engine::GroupOutcomeAgain(User& sender, const Sending& sending, const SentI
     std::string payload;
     if (found) AppendGroupMessage(MessageRest(page->entries[0]), &payload);
     return [asker, id, gseq, rest = payload](Engine& engine) {
-      if (rest.empty()) return engine.Answer(asker, ",\"gseq\":" + std::to_string(gseq.value()));
+      if (rest.empty()) return engine.AnswerNumber(asker, "gseq", gseq);
       engine.EmitAgain(asker.session, id, rest);
     };
   };

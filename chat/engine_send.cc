@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "chat/engine.h"
+#include "chat/pages.h"
 
 namespace parley {
 namespace {
@@ -164,14 +165,23 @@ Status Engine::Admit(User& sender, Sending& sending, int64_t* retry_after_ms) {
   if (!to_group && !accounts_->Exists(sending.to)) {
     return {Code::kNotFound, "no account '" + sending.to.str() + "'"};
   }
-  *retry_after_ms = sender.bucket.Take(now_ms_, options_.user_rate,
-                                       std::max(1.0, options_.user_rate * options_.user_burst_s));
-  if (*retry_after_ms > 0) return {Code::kQuota, "more messages a second than a user may send"};
   sending.content_hash = ContentHash(TopicOf(sending), sending.request);
+  if (!IsSentAgain(sender, sending)) {
+    *retry_after_ms = sender.bucket.Take(now_ms_, options_.user_rate,
+                                         std::max(1.0, options_.user_rate * options_.user_burst_s));
+    if (*retry_after_ms > 0) return {Code::kQuota, "more messages a second than a user may send"};
+  }
   if (sending.request.id.empty()) sending.request.id = MakeId();
   sending.payload = {};
   sending.admitted = true;
   return {};
+}
+
+// As far as it can be told without a read: what changes nothing takes nothing of the rate.
+bool Engine::IsSentAgain(const User& sender, const Sending& sending) const {
+  if (!Loads(sender, kSent) || sending.request.id.empty()) return false;
+  const auto before = sender.sent->Find(sending.request.id);
+  return before && before->content_hash == sending.content_hash;
 }
 
 std::string Engine::MakeId() {
@@ -277,12 +287,22 @@ void Engine::OutcomeAgain(User& sender, const Sending& sending, const SentIds::S
   if (!had) return EmitOutcome(sender, sending, sent);
   Asker asker = sending.asker;
   asker.head = SendHead(sending);
+  // No rate holds back what is sent again; where too much is being read for it, its number will do.
+  if (!Count(&asker, &UnderWay::asks, options_.asks_max)) {
+    return AnswerNumber(asker, "seq", sent.seq, sent.lsn);
+  }
   if (session->delivery > Session::Delivery::kStarting) return CopyAgain(sender, asker, sent.seq);
   // Where it begins isn't known yet: perhaps before this one, which then comes in its turn.
   LoadCursor(*session, [this, asker, seq = sent.seq](Session& it, const Status& status) {
     if (!status.ok()) return Refuse(asker, status);
     if (seq <= it.cursor.value_or(it.sent)) CopyAgain(*it.user, asker, seq);
   });
+}
+
+void Engine::AnswerNumber(const Asker& asker, const char* name, Seq number, Lsn needs) {
+  std::string members;
+  AppendMember(name, number.value(), &members);
+  Answer(asker, members, needs);
 }
 
 // To a device that has had it.
@@ -308,9 +328,7 @@ void Engine::CopyAgain(User& sender, const Asker& asker, Seq seq) {
       const Session* now = engine.FindSession(asker.session);
       if (now == nullptr) return;
       if (rest->empty() || seq > now->sent) {  // it is no longer kept; the device began anew
-        std::string members = ",\"seq\":";
-        AppendNumber(seq.value(), &members);
-        return engine.Answer(asker, members);
+        return engine.AnswerNumber(asker, "seq", seq);
       }
       Effect& effect = engine.Emit(asker.session, Channel::kInbox);
       effect.seq = seq;

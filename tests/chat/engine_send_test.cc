@@ -664,6 +664,51 @@ TEST_CASE("a user sends no more than its rate, with ten seconds of it at once") 
   CHECK(json::parse(alice.answers.back())["ok"] == true);
 }
 
+TEST_CASE("what is sent again is told its outcome, also to who may send nothing more now") {
+  World world({.user_rate = 1, .user_burst_s = 2});
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& script = world.Connect("alice", "a2");
+  world.Settle();
+  for (const char* id : {"1", "2", "3"}) world.Send(alice, "bob", id, "x");
+  world.Settle();
+  REQUIRE(alice.answers.size() == 1);
+  CHECK(CodeIn(alice.answers[0]) == "quota");
+  for (int i = 0; i < 5; ++i) world.Send(alice, "bob", "1", "x");
+  world.Send(script, "bob", "2", "x");
+  world.Settle();
+  CHECK(alice.answers.size() == 1);
+  CHECK(SeqsOf(alice.inbox) == "1-2 1 1 1 1 1");
+  CHECK(script.answers == Strings{R"({"ok":true,"topic":"chat/bob","id":"2","seq":2})"});
+  // Neither is another content what was sent, nor has it taken anything.
+  world.Send(alice, "bob", "1", "other");
+  world.Send(alice, "bob", "3", "x");
+  world.Settle();
+  CHECK(CodeIn(alice.answers.at(1)) == "quota");
+  CHECK(CodeIn(alice.answers.at(2)) == "quota");
+  world.env.now_ms += 1000;
+  world.Send(alice, "bob", "3", "x");
+  world.Settle();
+  CHECK(SeqsOf(alice.inbox) == "1-2 1 1 1 1 1 3");
+}
+
+TEST_CASE(
+    "of messages sent again so many are read again at a time, of the others the number is told") {
+  World world({.cache_bytes = 0, .asks_max = 3});
+  TestDevice& alice = world.Join("alice", "a1");
+  world.Settle();
+  world.Send(alice, "bob", "1", "x");
+  world.Settle();
+  for (int i = 0; i < 5; ++i) world.Send(alice, "bob", "1", "x");
+  CHECK(world.readers.jobs.size() == 3);
+  world.Settle();
+  CHECK(SeqsOf(alice.inbox) == "1 1 1 1");
+  const std::string number = R"({"ok":true,"topic":"chat/bob","id":"1","seq":1})";
+  CHECK(alice.answers == Strings{number, number});
+  world.Send(alice, "bob", "1", "x");
+  world.Settle();
+  CHECK(SeqsOf(alice.inbox) == "1 1 1 1 1");
+}
+
 TEST_CASE("an API key's accounts share its rate and its daily quota") {
   World world;
   world.accounts.keys = {{"alice", KeyName("k")}, {"carol", KeyName("k")}, {"dave", KeyName("l")}};
