@@ -267,6 +267,12 @@ class Engine {
     std::optional<std::string> name;
   };
 
+  // A receipt of a gateway's, which is told what came of it once the user's marks are so far.
+  struct WaitingReceipt {
+    Asker asker;
+    Seq delivered, read;
+  };
+
   // A message, or a group's change, on its way to be numbered.
   struct Sending {
     Asker asker;
@@ -365,6 +371,7 @@ class Engine {
     RareList<WaitingSync> waiting_syncs;
     TokenBucket bucket;
     Seq wanted_delivered, wanted_read;  // receipts whose range is being read, merged
+    RareList<WaitingReceipt> waiting_receipts;
   };
 
   struct Member {
@@ -506,6 +513,9 @@ class Engine {
   void DropCursors(User& user, const std::vector<DeviceCursor>& cursors, size_t count);
   void RefuseReceipt(Session& device, const Status& why);
   void AdvanceMarks(User& user);
+  // It came over as/<user>/…
+  static bool IsForOther(const Asker& asker) { return asker.head.starts_with("\"user\":"); }
+  void TellReceipts(User& user, const Status& status);
   void MarkRange(User& user, Seq delivered, Seq read, const std::vector<CachedEntry>& entries);
   void EmitReceipt(const User& sender, const UserId& by, std::string_view members,
                    const PeerMarks& marks, Lsn needs);

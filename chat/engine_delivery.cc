@@ -221,6 +221,7 @@ void Engine::TakeReceipt(Session* device, User& user, const Asker& asker, Seq de
   if (device != nullptr) Confirm(*device, delivered);
   user.wanted_delivered = std::max(user.wanted_delivered, delivered);
   user.wanted_read = std::max(user.wanted_read, read);
+  if (IsForOther(asker)) user.waiting_receipts.push_back({asker, delivered, read});
   AdvanceMarks(user);
   if (device != nullptr && next_lsn_ > before) device->receipt_lsn = Lsn(next_lsn_.value() - 1);
 }
@@ -286,7 +287,7 @@ void Engine::AdvanceMarks(User& user) {
   if (user.marks_reading) return;
   Seq delivered = std::max(user.delivered, user.wanted_delivered);
   Seq read = std::max(user.read, user.wanted_read);
-  if (delivered == user.delivered && read == user.read) return;
+  if (delivered == user.delivered && read == user.read) return TellReceipts(user, Status());
   Seq from = delivered > user.delivered ? user.delivered : user.read;
   if (read > user.read) from = std::min(from, user.read);
   if (InCache(user, from.Next()) != nullptr) {
@@ -294,11 +295,15 @@ void Engine::AdvanceMarks(User& user) {
     for (Seq seq = from.Next(); seq <= std::max(delivered, read); seq = seq.Next()) {
       entries.push_back(*InCache(user, seq));
     }
-    return MarkRange(user, delivered, read, entries);
+    MarkRange(user, delivered, read, entries);
+    return TellReceipts(user, Status());
   }
   user.marks_reading = true;
   User* it = &user;
-  auto failed = [it](Engine&, const Status&) { it->marks_reading = false; };
+  auto failed = [it](Engine& engine, const Status& why) {
+    it->marks_reading = false;
+    engine.TellReceipts(*it, why);
+  };
   auto job = [it, from, delivered, read, failed,
               id = user.id](const MessageStore& store) -> Continuation {
     auto page = store.ReadLog(id, {.after = from, .limit = 1000});
@@ -307,7 +312,9 @@ void Engine::AdvanceMarks(User& user) {
     for (LogEntry& entry : page->entries) entries->push_back(ToCached(entry));
     return [it, delivered, read, entries](Engine& engine) {
       it->marks_reading = false;
-      if (entries->empty() || !engine.Loads(*it, kTail)) return;
+      if (entries->empty() || !engine.Loads(*it, kTail)) {
+        return engine.TellReceipts(*it, Unwritable());
+      }
       Seq end = entries->back().seq;
       engine.MarkRange(*it, std::clamp(end, it->delivered, delivered),
                        std::clamp(end, it->read, std::max(read, it->read)), *entries);
@@ -315,6 +322,20 @@ void Engine::AdvanceMarks(User& user) {
     };
   };
   Read(user, std::move(job), failed);
+}
+
+// Gateways are told of a receipt: that the user's marks are so far, or why they can't be.
+void Engine::TellReceipts(User& user, const Status& status) {
+  for (const WaitingReceipt& waiting : user.waiting_receipts) {
+    if (!status.ok()) {
+      Refuse(waiting.asker, status);
+    } else if (waiting.delivered <= user.delivered && waiting.read <= user.read) {
+      Answer(waiting.asker, "", user.lsn);
+    }
+  }
+  user.waiting_receipts.RemoveIf([&](const WaitingReceipt& waiting) {
+    return !status.ok() || (waiting.delivered <= user.delivered && waiting.read <= user.read);
+  });
 }
 
 // `entries` hold at least what lies between the marks as they are and as they become.

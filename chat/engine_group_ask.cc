@@ -530,7 +530,10 @@ void Engine::TakeGroupReceipt(User& user, const Asker& asker, Group& group, Peer
   now.read = std::max(now.read, had.read);
   bool more_delivered = wanted.delivered > now.delivered;
   bool more_read = wanted.read > now.read;
-  if (!more_delivered && !more_read) return;
+  if (!more_delivered && !more_read) {
+    if (IsForOther(asker)) Answer(asker, "", Lsn(next_lsn_.value() - 1));
+    return;
+  }
   GroupRange range;
   for (const CachedEntry& entry : entries) {
     range.Add(*entry.message, user.id, entry.seq > now.delivered && entry.seq <= wanted.delivered,
@@ -543,6 +546,7 @@ void Engine::TakeGroupReceipt(User& user, const Asker& asker, Group& group, Peer
   RecordGroupMarks(user, group.id, now, change);
   CancelRead(user, group.id, now.read, &change);
   TellGroupSenders(user.id, group.id, range.senders, lsn);
+  if (IsForOther(asker)) Answer(asker, "", lsn);
 }
 
 }  // namespace parley

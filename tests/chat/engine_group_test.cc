@@ -579,5 +579,19 @@ TEST_CASE("requests about groups that are wrong are refused and change nothing")
   CHECK(club.Sync("alice") == "1 created");
 }
 
+TEST_CASE("a gateway is told of a group's receipt, whether it changes anything or not") {
+  World world;
+  TestDevice& gate = world.Connect("gate", "g1", true);
+  TestDevice& alice = world.Join("alice", "a1");
+  REQUIRE(CodeOf(world.Ask(alice, "groups.create",
+                           R"("group":"g","members":["bob"],"delivery":"topic")")) == "ok");
+  for (int i = 0; i < 2; ++i) {
+    world.Publish(gate, "as/bob/receipt/bob", R"({"group":"g","read":1})");
+    world.Settle();
+  }
+  const std::string ok = R"({"ok":true,"user":"bob","topic":"receipt/bob"})";
+  CHECK(gate.answers == std::vector<std::string>{ok, ok});
+}
+
 }  // namespace
 }  // namespace parley

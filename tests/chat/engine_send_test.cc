@@ -826,7 +826,8 @@ TEST_CASE("a gateway asks and confirms as a user") {
   world.Publish(gate, "as/bob/ask/sync", R"({"rid":"7"})");
   world.Publish(gate, "as/bob/receipt/bob", R"({"delivered":1})");
   world.Settle();
-  REQUIRE(gate.answers.size() == 1);
+  REQUIRE(gate.answers.size() == 2);
+  CHECK(gate.answers[1] == R"({"ok":true,"user":"bob","topic":"receipt/bob"})");
   json sync = json::parse(gate.answers[0]);
   CHECK(sync["rid"] == "7");
   CHECK(sync["user"] == "bob");
@@ -836,6 +837,60 @@ TEST_CASE("a gateway asks and confirms as a user") {
   // It is no device of bob's.
   CHECK(world.Ask(gate, "devices.list")["devices"].size() == 1);
   CHECK(world.log.Caught(UserId("bob")).ReadDevices(UserId("bob"))->empty());
+}
+
+TEST_CASE("a gateway is told of each receipt, once it holds") {
+  World world({.cache_bytes = 0});
+  TestDevice& gate = world.Connect("gate", "g1", true);
+  TestDevice& alice = world.Join("alice", "a1");
+  world.Settle();
+  for (const char* id : {"1", "2"}) world.Send(alice, "bob", id, "hi");
+  world.Settle();
+  auto confirm = [&](uint64_t seq) {
+    Published published =
+        world.PublishOf(gate, "as/bob/receipt/bob", "{\"read\":" + std::to_string(seq) + "}");
+    published.correlation = "c" + std::to_string(seq);
+    published.response_topic = "answer/g1/x";
+    world.Turn(std::move(published));
+  };
+  const std::string ok = R"({"ok":true,"user":"bob","topic":"receipt/bob"})";
+  confirm(1);
+  world.ReadAll();
+  world.Deliver();
+  CHECK(gate.answers.empty());  // not committed
+  world.Settle();
+  CHECK(gate.answers == Strings{ok});
+  CHECK(gate.effects.back().correlation == "c1");
+  CHECK(gate.effects.back().response_topic == "answer/g1/x");
+  confirm(1);  // changes nothing
+  confirm(2);
+  confirm(3);  // past the end
+  world.Settle();
+  REQUIRE(gate.answers.size() == 4);
+  CHECK(std::count(gate.answers.begin(), gate.answers.end(), ok) == 3);
+  CHECK(std::any_of(gate.answers.begin(), gate.answers.end(), [](const std::string& answer) {
+    return answer.find("past the end") != std::string::npos;
+  }));
+  CHECK(alice.answers.empty());
+}
+
+TEST_CASE("a gateway is told of a receipt that the journal refused") {
+  World world({.cache_bytes = GENERATE(size_t{0}, size_t{1} << 20)});
+  TestDevice& gate = world.Connect("gate", "g1", true);
+  world.Send(gate, "bob", "1", "hi");
+  world.Settle();
+  gate.answers.clear();
+  world.Publish(gate, "as/bob/receipt/bob", R"({"read":1})");
+  world.ReadAll();
+  world.FailJournal();
+  world.Settle();
+  REQUIRE(gate.answers.size() == 1);
+  CHECK(CodeIn(gate.answers[0]) == "unavailable");
+  CHECK(json::parse(gate.answers[0])["topic"] == "receipt/bob");
+  world.Publish(gate, "as/bob/receipt/bob", R"({"read":1})");
+  world.Settle();
+  REQUIRE(gate.answers.size() == 2);
+  CHECK(json::parse(gate.answers[1])["ok"] == true);
 }
 
 TEST_CASE("nobody but a service account acts for others, and only for who is there") {

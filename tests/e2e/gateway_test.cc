@@ -67,6 +67,8 @@ TEST_CASE("a gateway asks and acknowledges for a user") {
   CHECK(answer["messages"].size() == 1);
   gateway.Publish("as/" + bob + "/receipt/" + bob, R"({"delivered":1})");
   alice.AwaitReceipt(bob, "delivered", 1);
+  const Json done = Json::parse(gateway.Next(gateway.answers()).payload);
+  CHECK(done == Json{{"ok", true}, {"user", bob}, {"topic", "receipt/" + bob}});
 }
 
 Json Vouched(Device& gateway, const std::string& user, Json members) {
