@@ -284,6 +284,17 @@ bool ValidUtf8(std::string_view text) {
   return true;
 }
 
+// RFC 9110, 8.3.1: without regard to case, and parameters follow a semicolon.
+ContentType ContentTypeNamed(std::string_view media_type) {
+  std::string name(media_type.substr(0, media_type.find(';')));
+  while (!name.empty() && (name.back() == ' ' || name.back() == '\t')) name.pop_back();
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  if (name == "text/plain") return ContentType::kText;
+  if (name == "application/json") return ContentType::kObject;
+  return ContentType::kAny;
+}
+
 Result<SendRequest> ParseSend(std::string_view payload, ContentType content_type, size_t max_body) {
   if (!ValidUtf8(payload)) return Error(BadRequest("the payload is not UTF-8"));
   size_t first = SkipSpace(payload, 0);

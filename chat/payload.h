@@ -25,6 +25,8 @@ inline constexpr size_t kWrittenBytesMax = 200'002;  // of a text with its escap
 // How an MQTT 5 content type binds the reading of a payload.
 enum class ContentType { kAny, kText, kObject };
 
+ContentType ContentTypeNamed(std::string_view media_type);
+
 struct SendRequest {
   std::string id;  // empty: the server makes one
   MessageType type = MessageType::kMessage;

@@ -37,12 +37,6 @@ void Hide(mosquitto_evt_message* event) {
   event->payloadlen = 0;
 }
 
-ContentType ContentTypeNamed(std::string_view name) {
-  if (name.starts_with("text/plain")) return ContentType::kText;
-  if (name.starts_with("application/json")) return ContentType::kObject;
-  return ContentType::kAny;
-}
-
 }  // namespace
 
 // Logins.

@@ -215,6 +215,17 @@ TEST_CASE("the content type forces text or the object") {
   CHECK(CodeOf(R"({"body":"hi"} x)", ContentType::kObject) == Code::kBadRequest);
 }
 
+TEST_CASE("a content type is named without regard to case, and ends at a semicolon") {
+  for (const char* name :
+       {"text/plain", "TEXT/PLAIN; charset=utf-8", "Text/Plain;", "text/plain ;a"})
+    CHECK(ContentTypeNamed(name) == ContentType::kText);
+  for (const char* name : {"application/json", "Application/JSON;charset=UTF-8"})
+    CHECK(ContentTypeNamed(name) == ContentType::kObject);
+  for (const char* name : {"text/plainfoo", "text/plain+x", "application/json5", "", ";text/plain",
+                           "text", "application/octet-stream"})
+    CHECK(ContentTypeNamed(name) == ContentType::kAny);
+}
+
 TEST_CASE("only UTF-8 is taken") {
   auto bad = GENERATE(as<std::string>{}, "\xff", "\x80", "a\xc3", "\xc0\xaf", "\xe0\x80\xaf",
                       "\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",

@@ -436,10 +436,19 @@ TEST_CASE("MQTT 5: content type text/plain makes an object a text") {
   Pair pair({.version = 5}, {});
   const std::string text = R"({"id":"x","body":"hi"})";
   MqttPublish options;
-  options.content_type = "text/plain";
+  options.content_type = GENERATE("text/plain", "TEXT/PLAIN; charset=utf-8");
   const Json copy = Json::parse(pair.alice.Send(pair.bob.user(), text, "", options));
   CHECK(copy["body"] == text);
   CHECK(pair.bob.Receive() == copy);
+}
+
+TEST_CASE("MQTT 5: a content type that only begins like one forces nothing") {
+  Pair pair({.version = 5}, {});
+  MqttPublish options;
+  options.content_type = GENERATE("text/plainfoo", "application/json5");
+  const std::string object = R"({"id":"x","body":"hi"})";
+  CHECK(Json::parse(pair.alice.Send(pair.bob.user(), object, "x", options))["body"] == "hi");
+  CHECK(Json::parse(pair.alice.Send(pair.bob.user(), "ho", "", options))["body"] == "ho");
 }
 
 TEST_CASE("MQTT 5: content type application/json allows only an object") {
