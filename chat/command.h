@@ -52,8 +52,9 @@ struct Disconnected {
 struct Subscribed {
   SessionId session = 0;
   Channel channel = Channel::kInbox;
-  GroupId group{};  // kGroup
-  int8_t qos = 0;   // kGroup: of what it gets there
+  GroupId group{};    // kGroup
+  int8_t qos = 0;     // kGroup: of what it gets there
+  bool kept = false;  // by the broker, from an earlier connection: the device has said nothing yet
 };
 struct Unsubscribed {
   SessionId session = 0;

@@ -151,16 +151,7 @@ void Engine::On(Subscribed& subscribed) {
   if (subscribed.channel == Channel::kTyping) session->typing = true;
   if (IsPush(subscribed.channel)) TakePush(*session, subscribed.channel);
   if (subscribed.channel == Channel::kGroup) Subscribe(*session, subscribed.group, subscribed.qos);
-  if (subscribed.channel == Channel::kInbox) {
-    session->inbox = true;
-    // Subscribed again while it runs: what it has not confirmed is its to ask for. While its log
-    // can't be read: it goes on where it was to begin.
-    if (session->delivery == Session::Delivery::kOff) {
-      StartDelivery(*session);
-    } else if (session->delivery == Session::Delivery::kFailed) {
-      Restart(*session);
-    }
-  }
+  if (subscribed.channel == Channel::kInbox) SubscribeInbox(*session, subscribed.kept);
 }
 
 void Engine::On(Unsubscribed& unsubscribed) {

@@ -241,6 +241,7 @@ class Engine {
     bool inbox : 1 = false;          // subscribed to chat/<me>
     bool receipts : 1 = false;       // … to receipt/<me>
     bool gone : 1 = false;           // disconnected
+    bool kept : 1 = false;           // … by the broker; the device hasn't yet, in this connection
     bool placed : 1 = false;         // `sent` is set: what comes after it will be delivered
     bool started : 1 = false;        // … and it has been live
     bool presence : 1 = false;       // subscribed to presence/<me>
@@ -495,6 +496,7 @@ class Engine {
   Key& KeyNamed(const KeyName& name);
 
   // engine_delivery.cc
+  void SubscribeInbox(Session& session, bool kept);
   void StartDelivery(Session& session);
   void StartAt(Session& session, Seq from);
   using OnCursor = std::function<void(Session&, const Status&)>;

@@ -10,6 +10,25 @@
 
 namespace parley {
 
+void Engine::SubscribeInbox(Session& session, bool kept) {
+  session.inbox = true;
+  bool first = session.kept;
+  session.kept = kept;
+  using Delivery = Session::Delivery;
+  switch (session.delivery) {
+    case Delivery::kOff:
+      return StartDelivery(session);
+    case Delivery::kFailed:  // it goes on where it was to begin
+      return Restart(session);
+    case Delivery::kStarting:
+      return;
+    case Delivery::kReading:
+    case Delivery::kLive:
+      // Once more, so once more from what it confirmed. One that never did starts live, as it has.
+      if (session.cursor && !first) StartDelivery(session);
+  }
+}
+
 void Engine::StartDelivery(Session& session) {
   session.delivery = Session::Delivery::kStarting;
   session.placed = session.started = false;

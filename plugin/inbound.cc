@@ -123,7 +123,7 @@ void Host::Introduce(Session& session) {
   engine_->PostAlways(std::move(connected));
   for (size_t i = 0; i < kChannels; ++i) {
     if (session.to.qos[i] != kNotSubscribed) {
-      engine_->PostAlways(Subscribed{session.id, static_cast<Channel>(i)});
+      engine_->PostAlways(Subscribed{session.id, static_cast<Channel>(i), {}, 0, true});
     }
   }
   if (!session.held) {

@@ -229,15 +229,68 @@ TEST_CASE("a device that unsubscribes while it is being read for gets nothing of
   CHECK(SeqsOf(bob.inbox) == "1-5");
 }
 
-TEST_CASE("subscribing again while subscribed sends nothing twice") {
+TEST_CASE("a device that subscribes again while subscribed gets again what it has not confirmed") {
   World world;
-  ConfirmedBefore(world, "b1", 0);
+  TestDevice& bob = world.Join("bob", "b1");
+  world.Settle();
+  SendMany(world, "alice", "bob", 4);
+  world.Confirm(bob, 2);
+  world.Subscribe(bob);
+  world.Settle();
+  CHECK(SeqsOf(bob.inbox) == "1-4 3-4");
+  SendMany(world, "alice", "bob", 1);
+  world.Confirm(bob, 5);
+  world.Subscribe(bob);
+  world.Settle();
+  CHECK(SeqsOf(bob.inbox) == "1-4 3-5");
+}
+
+TEST_CASE("one that subscribes again while it is being read for gets all of it, in order") {
+  World world({.window = 3, .cache_bytes = 0});
+  SendMany(world, "alice", "bob", 7);
+  ConfirmedBefore(world, "b1", 1);
+  TestDevice& bob = world.Join("bob", "b1");
+  int steps = GENERATE(0, 1, 2, 3, 4, 5, 6);
+  for (int i = 0; i < steps; ++i) {
+    if (!world.readers.done.empty()) {
+      world.TakeRead();
+    } else if (!world.readers.jobs.empty()) {
+      world.RunRead();
+    }
+  }
+  world.Subscribe(bob);
+  world.Settle();
+  CHECK(SeqsOf(bob.inbox).ends_with("2-4"));
+  for (uint64_t confirmed : {4, 7}) {
+    world.Confirm(bob, confirmed);
+    world.Settle();
+  }
+  CHECK(SeqsOf(bob.inbox).ends_with("2-7"));
+}
+
+TEST_CASE("one that has confirmed nothing gets nothing twice when it subscribes again") {
+  World world;
   TestDevice& bob = world.Join("bob", "b1");
   world.Settle();
   SendMany(world, "alice", "bob", 3);
   world.Subscribe(bob);
+  SendMany(world, "alice", "bob", 1);
+  CHECK(SeqsOf(bob.inbox) == "1-4");
+}
+
+TEST_CASE("what the broker kept of a session and its client's first SUBSCRIBE are one") {
+  World world;
+  SendMany(world, "alice", "bob", 3);
+  ConfirmedBefore(world, "b1", 1);
+  TestDevice& bob = world.Connect("bob", "b1");
+  world.Turn(Subscribed{.session = bob.session, .channel = Channel::kInbox, .kept = true});
   world.Settle();
-  CHECK(SeqsOf(bob.inbox) == "1-3");
+  world.Subscribe(bob);
+  world.Settle();
+  CHECK(SeqsOf(bob.inbox) == "2-3");
+  world.Subscribe(bob);
+  world.Settle();
+  CHECK(SeqsOf(bob.inbox) == "2-3 2-3");
 }
 
 TEST_CASE("what a session that is gone was to get goes nowhere") {
