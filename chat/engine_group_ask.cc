@@ -168,6 +168,9 @@ void Engine::AskGroupChange(const Asker& asker, GroupChange::Kind kind, const js
       status = {Code::kBadRequest, "'role' is 'owner', 'admin' or 'member'"};
     }
   }
+  if (status.ok() && kind == Kind::kSet && request.size() == request.count("rid") + 1) {
+    status = {Code::kBadRequest, "there is nothing to set"};
+  }
   if (!status.ok()) return Refuse(asker, status);
   User& actor = UserOf(asker.user);
   int64_t retry_after_ms = actor.bucket.Take(

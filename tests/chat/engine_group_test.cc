@@ -565,6 +565,7 @@ TEST_CASE("requests about groups that are wrong are refused and change nothing")
       {"groups.add", R"("group":"g")", "bad_request"},
       {"groups.add", R"("group":"g","user":"nobody")", "not_found"},
       {"groups.remove", R"("group":"g","user":"alice")", "bad_request"},
+      {"groups.set", R"("group":"g")", "bad_request"},
       {"groups.set_role", R"("group":"g","user":"bob","role":"king")", "bad_request"},
       {"groups.set_role", R"("group":"g","user":"eve","role":"admin")", "not_found"},
       {"sync", R"("group":"g","wait":5)", "bad_request"},
