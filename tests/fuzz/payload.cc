@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "chat/glance.h"
 #include "chat/json_out.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -77,8 +78,19 @@ void CheckSend(std::string_view payload, ContentType content_type, size_t max_bo
     FUZZ_REQUIRE(json::parse(request->body) == payload, request->body);
   } else {
     CheckMembers(*request, object);
+    bool whole = request->id.find("\uFFFD") == std::string::npos;
+    FUZZ_REQUIRE(Glance(payload, "id", kMessageIdBytesMax) == (whole ? request->id : ""),
+                 std::string(payload));
   }
   CheckWritten(*request);
+}
+
+void CheckGlance(std::string_view payload) {
+  std::string other = Representable(payload);
+  FUZZ_REQUIRE(!json::accept(payload) || json::accept(other), other);
+  std::string id = IdOfRefused(payload, ContentType::kAny, payload.substr(0, 100));
+  FUZZ_REQUIRE(id.size() <= kMessageIdBytesMax, id);
+  CheckJsonString(id);
 }
 
 int DepthOf(const json& value) {
@@ -111,6 +123,7 @@ void Run(std::string_view bytes) {
   auto content_type = static_cast<ContentType>((flags & 3) % 3);
   CheckSend(input.rest(), content_type, (flags & 4) != 0 ? 16 : 65536);
   CheckRequest(input.rest());
+  CheckGlance(input.rest());
   if (ValidUtf8(input.rest())) CheckJsonString(input.rest());
 }
 
