@@ -54,7 +54,8 @@ void LiveRule::CheckDelivered(Line line) {
     verdict_->Add(
         rule::kUndelivered,
         id + " has its log through " + Number(device.through) + " of " + Number(log.highest),
-        {{log.highest_line, "number " + Number(log.highest) + " is shown"},
+        {{device.through_line, "number " + Number(device.through) + " comes, and nothing after it"},
+         {log.highest_line, "number " + Number(log.highest) + " is shown"},
          {line, "all is settled"}});
   }
 }

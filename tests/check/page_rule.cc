@@ -14,6 +14,14 @@ std::string LogName(const Event& ask) {
   return ask.group.empty() ? std::string(UserOf(ask.device)) + "'s log" : "group " + ask.group;
 }
 
+constexpr size_t kRecentTalks = 5;  // `recent` shows no more
+
+// Of a user's log.
+std::string Conversation(const std::string& user, const Shown& message) {
+  if (!message.group.empty()) return "group/" + message.group;
+  return message.from == user ? message.to : message.from;
+}
+
 }  // namespace
 
 void PageRule::Take(const Event& event, Line line) {
@@ -46,6 +54,11 @@ void PageRule::Answer(const Event& answer, Line line) {
     }
   } else if (answer.method == "history") {
     CheckHistory(asked, answer, line);
+  } else if (answer.method == "recent") {
+    CheckHead(asked, answer, line);
+    CheckOverview(asked, answer, line);
+  } else if (answer.method == "conversations") {
+    CheckOverview(asked, answer, line);
   }
 }
 
@@ -57,16 +70,20 @@ void PageRule::CheckEpoch(const Event& answer, Line line) {
                 {{epoch_.second, "it is " + epoch_.first}, {line, "it is " + answer.epoch}});
 }
 
-void PageRule::CheckSync(const Asked& asked, const Event& answer, Line line) {
+void PageRule::CheckHead(const Asked& asked, const Event& answer, Line line) {
   const uint64_t head = answer.head.value_or(0);
-  if (head < asked.highest) {
-    verdict_->Add(
-        rule::kStale,
-        LogName(asked.ask) + " ends at " + Number(head) + " after it had " + Number(asked.highest),
-        {{asked.highest_line, "number " + Number(asked.highest) + " is shown"},
-         {asked.line, "then a sync is asked"},
-         {line, "its head is " + Number(head)}});
-  }
+  if (head >= asked.highest) return;
+  verdict_->Add(
+      rule::kStale,
+      LogName(asked.ask) + " ends at " + Number(head) + " after it had " + Number(asked.highest),
+      {{asked.highest_line, "number " + Number(asked.highest) + " is shown"},
+       {asked.line, "then " + answer.method + " is asked"},
+       {line, "its head is " + Number(head)}});
+}
+
+void PageRule::CheckSync(const Asked& asked, const Event& answer, Line line) {
+  CheckHead(asked, answer, line);
+  const uint64_t head = answer.head.value_or(0);
   uint64_t last = asked.ask.after.value_or(0);
   for (const Shown& message : answer.messages) {
     if (message.seq != last + 1) {
@@ -147,11 +164,42 @@ void PageRule::CheckHistory(const Asked& asked, const Event& answer, Line line) 
   }
 }
 
+// The newest of the user's log by conversations, those with the newest first: of one that is listed
+// all from the oldest that it shows; one that isn't has nothing newer than those that are.
+void PageRule::CheckOverview(const Asked& asked, const Event& answer, Line line) {
+  if (asked.ask.before) return;
+  struct Listed {
+    uint64_t oldest = UINT64_MAX;
+    uint64_t newest = 0;
+  };
+  const UserLog& log = book_->log(book_->User(UserOf(answer.device)));
+  std::map<std::string, Listed> listed;
+  std::set<uint64_t> has;
+  for (const Shown& message : answer.messages) {
+    Listed& talk = listed[Conversation(log.id, message)];
+    talk.oldest = std::min(talk.oldest, message.seq);
+    talk.newest = std::max(talk.newest, message.seq);
+    has.insert(message.seq);
+  }
+  const bool some = answer.method == "recent" ? listed.size() >= kRecentTalks : answer.more;
+  uint64_t unlisted = some ? UINT64_MAX : 0;  // what isn't listed may have up to here
+  for (const auto& [name, talk] : listed) unlisted = std::min(unlisted, talk.newest);
+  for (uint64_t seq = 1; seq <= log.places.size(); ++seq) {
+    const Place& place = log.places[seq - 1];
+    if (place.line == 0 || place.line >= asked.line || has.count(seq) > 0) continue;
+    const auto talk = listed.find(Conversation(log.id, book_->message(place.message).shown));
+    if (seq > (talk == listed.end() ? unlisted : talk->second.oldest)) {
+      Missing(asked, seq, place.line, line);
+    }
+  }
+}
+
 void PageRule::Missing(const Asked& asked, uint64_t number, Line shown, Line line) {
   verdict_->Add(rule::kStale,
-                "a page of history lacks " + LogName(asked.ask) + "'s number " + Number(number),
+                "an answer to " + asked.ask.method + " lacks " + LogName(asked.ask) + "'s number " +
+                    Number(number),
                 {{shown, "number " + Number(number) + " is shown"},
-                 {asked.line, "then history is asked"},
+                 {asked.line, "then " + asked.ask.method + " is asked"},
                  {line, "the answer hasn't got it"}});
 }
 
@@ -159,8 +207,10 @@ void PageRule::Finish(bool complete) {
   if (!complete || !book_->reading()) return;
   for (const UserLog& log : book_->logs()) {
     if (log.read_whole) continue;
-    verdict_->Add(rule::kUnreadable, log.id + "'s log couldn't be read whole at the end",
-                  {{std::max(log.read_line, reading_), "as far as it was"}});
+    verdict_->Add(rule::kUnreadable,
+                  log.id + "'s log couldn't be read further than number " +
+                      Number(log.read_through) + " at the end",
+                  {{reading_, "all logs are read from here"}});
   }
 }
 

@@ -74,6 +74,8 @@ class PageRule : public Rule {
   };
 
   void Answer(const Event& answer, Line line);
+  void CheckHead(const Asked& asked, const Event& answer, Line line);
+  void CheckOverview(const Asked& asked, const Event& answer, Line line);
   void CheckSync(const Asked& asked, const Event& answer, Line line);
   void CheckHistory(const Asked& asked, const Event& answer, Line line);
   void CheckEpoch(const Event& answer, Line line);

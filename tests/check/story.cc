@@ -151,6 +151,17 @@ Story& Story::History(const std::string& device, const std::string& with,
   return Add(ask);
 }
 
+Story& Story::Overview(const std::string& device, const std::string& method, uint64_t head,
+                       std::initializer_list<Shown> messages, bool more) {
+  Event ask = Ask(device, method);
+  Add(ask);
+  ask.kind = EventKind::kAnswer;
+  if (head > 0) ask.head = head;
+  ask.more = more;
+  ask.messages = messages;
+  return Add(ask);
+}
+
 Story& Story::Change(const std::string& device, const std::string& method, const std::string& group,
                      const std::string& user, uint64_t head, std::vector<std::string> members) {
   Event ask = Ask(device, method);

@@ -44,6 +44,9 @@ class Story {
                    std::initializer_list<Shown> messages);
   Story& History(const std::string& device, const std::string& with,
                  std::initializer_list<Shown> messages, uint64_t delivered = 0);
+  // recent or conversations.
+  Story& Overview(const std::string& device, const std::string& method, uint64_t head,
+                  std::initializer_list<Shown> messages, bool more = false);
   Story& Change(const std::string& device, const std::string& method, const std::string& group,
                 const std::string& user, uint64_t head, std::vector<std::string> members);
   Story& Placed(const std::string& device, uint64_t delivered);
