@@ -44,7 +44,16 @@ void Faults::Tick() {
     return;
   }
   if (end_ != nullptr) return Heal();
-  Begin(options_.kinds[Between(&random_, 0, options_.kinds.size() - 1)]);
+  Begin(Next());
+}
+
+std::string Faults::Next() {
+  if (left_.empty()) left_ = options_.kinds;
+  const auto next =
+      left_.begin() + static_cast<std::ptrdiff_t>(Between(&random_, 0, left_.size() - 1));
+  std::string kind = std::move(*next);
+  left_.erase(next);
+  return kind;
 }
 
 void Faults::Heal() {

@@ -39,6 +39,8 @@ class Faults {
   const std::map<std::string, uint64_t>& counts() const { return counts_; }
 
  private:
+  // At random, each kind once before any comes again.
+  std::string Next();
   void Begin(const std::string& kind);
   void Kill();
   void Until(uint64_t from_ms, uint64_t to_ms, std::function<void()> end);
@@ -49,6 +51,7 @@ class Faults {
   Recorder* const recorder_;
   Random random_;
   Clock::time_point due_;
+  std::vector<std::string> left_;  // of the kinds, in this round
   std::function<void()> end_;  // of the one that goes on
   std::map<std::string, uint64_t> counts_;
 };
