@@ -80,6 +80,7 @@ struct EngineOptions {
   size_t push_jobs_max = 100'000;   // that aren't done, of all users
   int64_t push_delay_ms = 2000;     // from a message to its push: what comes meanwhile is one push
   int64_t push_again_s = 30;        // before a device is woken again for a conversation
+  size_t push_woken_max = 100'000;  // devices and conversations remembered for that
   int64_t push_lease_s = 60;        // in which a gateway says what became of a job
   size_t push_window = 100;         // jobs that one gateway has at a time
   int64_t push_retry_ms = 5000;     // after a failure, doubled each time

@@ -36,7 +36,6 @@ constexpr int64_t kPushLoadMs = 5000;      // before one whose user can't be rea
 constexpr int64_t kPushRetryMaxMs = 3'600'000;  // between two attempts
 constexpr uint64_t kRetryAfterMaxMs = 24 * 3'600'000;
 constexpr size_t kPushTurnMax = 1000;  // jobs of a provider that one turn starts, or gives up
-constexpr size_t kWokenMax = 100'000;
 
 uint64_t HashOf(const UserId& user) { return XXH3_64bits(user.str().data(), user.str().size()); }
 
@@ -618,7 +617,7 @@ void Engine::EndOptIn(User& user, DeviceId device, PushProvider provider, Transa
 // Who was woken lately: not again at once.
 
 void Engine::RememberWoken(const PushJobRecord& job) {
-  if (options_.push_again_s == 0 || push_woken_.size() >= kWokenMax) return;
+  if (options_.push_again_s == 0 || push_woken_.size() >= options_.push_woken_max) return;
   std::string key = PushTalkOf(job);
   push_woken_[key] = now_ms_;
   push_woken_order_.emplace_back(now_ms_, std::move(key));

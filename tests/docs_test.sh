@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The tests that docs/security.md names exist, in files that are built, and no threat or limit stands
-# there without one.
+# The tests that docs/security.md names exist, in files that are built; no threat stands there without
+# one, and each limit of docs/operations.md stands there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 page=${1:-docs/security.md}
+operations=${2:-docs/operations.md}
 failed=0
 complain() { echo "$page: $*"; failed=1; }
 
@@ -35,6 +36,19 @@ while IFS=$'\t' read -r file name; do
 done < <(named)
 
 while read -r row; do complain "no test in: $row"; done < <(rows | grep -v '`tests/\|(#limits)')
+
+# The limits of the operations page, and those that rows here show, a line each; "; " parts them.
+limits() {
+  sed -n '/^## Limits/,/^## Figures/p' "$operations" | grep '^| ' | grep -v '^| limit |\|^| \*\*' |
+    sed 's/^| //; s/ |.*//'
+}
+shown() {
+  sed -n '/^## Limits/,/^## The service/p' "$page" | grep '^| ' | sed 's/^| //; s/ |.*//; s/; /\n/g'
+}
+while read -r limit; do
+  shown | grep -Fx -- "$limit" >/dev/null || complain "no row for the limit of $operations: $limit"
+done < <(limits)
+[ "$(limits | wc -l)" -gt 50 ] || complain "where are the limits of $operations?"
 
 [ "$(named | wc -l)" -gt 100 ] || complain "where are the tables?"
 exit $failed

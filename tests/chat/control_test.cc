@@ -231,6 +231,12 @@ TEST_CASE("a token is issued for an account that may log in") {
   CHECK(data["expires"] == fixture.env().NowMs() / 1000 + 24 * 3600);
   CHECK(fixture.ErrorCode({{"command", "issueToken"}, {"username", "alice"}, {"ttl", 0}}) ==
         "bad_request");
+  const int64_t ten_years = kTokenTtlMaxS;
+  data = fixture.Data({{"command", "issueToken"}, {"username", "alice"}, {"ttl", ten_years}});
+  CHECK(data["expires"] == fixture.env().NowMs() / 1000 + ten_years);
+  CHECK(fixture.ErrorCode(
+            {{"command", "issueToken"}, {"username", "alice"}, {"ttl", ten_years + 1}}) ==
+        "bad_request");
   CHECK(fixture.ErrorCode({{"command", "issueToken"}, {"username", "bob"}}) == "not_found");
   CHECK(fixture.ErrorCode({{"command", "issueToken"}, {"username", "$parleyctl"}}) == "not_found");
   fixture.Data({{"command", "disableUser"}, {"username", "alice"}});

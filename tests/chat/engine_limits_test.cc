@@ -283,6 +283,35 @@ TEST_CASE("who came and went more than 32 times sees what was said in the last o
 
 // Presence.
 
+TEST_CASE("unread messages are counted to 10,000") {
+  World world({.user_rate = 0});
+  TestDevice& alice = world.Join("alice", "a1");
+  TestDevice& bob = world.Join("bob", "b1");
+  const bool group = GENERATE(false, true);
+  if (group) {
+    const std::string members = R"("group":"g","delivery":"topic","members":["bob"])";
+    REQUIRE(world.Ask(alice, "groups.create", members)["ok"] == true);
+  }
+  const auto unread = [&](const std::string& method, const char* list) {
+    return world.Ask(bob, method).at(list).at(0).at("unread");
+  };
+  const auto say = [&](int times) {
+    for (int n = 0; n < times; ++n) world.Publish(alice, group ? "group/g" : "chat/bob", "hi");
+    world.Settle();
+  };
+  say(1);  // its sender is in memory then
+  say(9'998);
+  for (const int expected : {9'999, 10'000, 10'000}) {
+    if (group) {
+      CHECK(unread("groups.list", "groups") == expected);
+    } else {
+      CHECK(unread("recent", "conversations") == expected);
+      CHECK(unread("conversations", "conversations") == expected);
+    }
+    say(1);
+  }
+}
+
 TEST_CASE("500 users are asked for at once, and no more") {
   World world;
   TestDevice& alice = world.Join("alice", "a1");

@@ -614,6 +614,27 @@ TEST_CASE("five new passwords may be tried at once, then one every ten seconds")
   CHECK(CodeOf(ask(alice)) == "quota");
 }
 
+TEST_CASE("10,000 users try new passwords within a minute, and no more") {
+  World world;
+  std::vector<TestDevice*> devices;
+  const auto ask = [&](size_t n) {
+    return CodeOf(world.Ask(*devices[n], "account.password", R"("old":"wrong","new":"x")"));
+  };
+  for (size_t n = 0; n <= 10'000; ++n) {
+    const std::string user = "u" + std::to_string(n);
+    world.accounts.users.insert(user);
+    world.accounts.passwords[user] = "old";
+    devices.push_back(&world.Connect(user, user + ":1"));
+  }
+  size_t denied = 0;
+  for (size_t n = 0; n < 10'000; ++n) denied += ask(n) == "denied";
+  CHECK(denied == 10'000);
+  CHECK(ask(10'000) == "quota");
+  CHECK(ask(0) == "denied");
+  world.env.now_ms += 60'000;
+  CHECK(ask(10'000) == "denied");
+}
+
 TEST_CASE("a token is the asking device's for a day, where nothing else is said") {
   People people;
   TestDevice& alice = *people.devices["alice"];

@@ -545,6 +545,11 @@ TEST_CASE("an opt-in that can't be is refused") {
   CHECK(code(R"("provider":"webpush","target":{"endpoint":"https://p"})") == "bad_request");
   CHECK(code(R"("provider":"fcm","target":"t","preview":1)") == "bad_request");
   CHECK(code(R"("provider":"fcm","target":"t","muted":["No"])") == "bad_request");
+  std::string muted = "\"group/g\"";
+  for (int n = 1; n < 100; ++n) muted += ",\"u" + std::to_string(n) + "\"";
+  const std::string mutes = R"("provider":"fcm","target":"t","muted":[)" + muted;
+  CHECK(code(mutes + "]") == "ok");
+  CHECK(code(mutes + R"(,"u100"])") == "bad_request");
   CHECK(code(R"("provider":"fcm","target":")" + std::string(2047, 'x') + "\"") == "too_large");
   CHECK(code(R"("provider":"fcm","target":")" + std::string(2046, 'x') + "\"") == "ok");
   CHECK(code(R"("provider":"apns","target":"t")") == "ok");
@@ -700,6 +705,63 @@ TEST_CASE("jobs are bounded, of one user and of all") {
   for (const char* user : {"bob", "carol", "dave", "bob"}) push.Say(user, "hi");
   CHECK(push.Kept() == 2);
   CHECK(push.world.engine->counts().push_refused == 1);
+}
+
+TEST_CASE("a user has 200 open jobs, and others theirs") {
+  EngineOptions options = Eager();
+  options.push_targets_max = 201;
+  Push push(options);
+  push.OptIn("carol", kOptIn);
+  for (int n = 2; n <= 201; ++n) {
+    TestDevice& device = push.world.Join("bob", "bob:" + std::to_string(n));
+    REQUIRE(CodeOf(push.world.Ask(device, "push.subscribe", kOptIn)) == "ok");
+    push.world.Leave(device);
+    push.world.Settle();
+  }
+  push.Say("bob", "hi");
+  CHECK(push.Kept() == 200);
+  CHECK(push.world.engine->counts().push_refused == 1);
+  push.Say("carol", "hi");
+  CHECK(push.Kept() == 201);
+  CHECK(push.world.engine->counts().push_refused == 1);
+}
+
+TEST_CASE("of those woken lately so many are remembered, and others are woken again at once") {
+  EngineOptions options = Eager();
+  options.push_again_s = 30;
+  options.push_woken_max = 1;
+  Push push(options);
+  push.OptIn("carol", kOptIn);
+  const auto wake = [&](const char* user) {
+    push.Say(user, "hi");
+    push.world.Pass(300);
+    const auto jobs = push.Jobs();
+    for (const json& job : jobs) push.Done(job);
+    return jobs.size();
+  };
+  CHECK(wake("bob") == 1);
+  CHECK(wake("bob") == 0);
+  CHECK(wake("carol") == 1);
+  CHECK(wake("carol") == 1);
+}
+
+TEST_CASE("nobody is woken in a group of delivery topic that is larger than an inbox group") {
+  EngineOptions options = Eager();
+  options.inbox_members_max = 3;
+  Push push(options);
+  const auto woken = [&] {
+    push.world.Publish(*push.alice, "group/readers", "hello, all");
+    push.world.Pass(300);
+    const auto jobs = push.Jobs();
+    for (const json& job : jobs) push.Done(job);
+    return jobs.size();
+  };
+  const std::string members = R"("group":"readers","members":["bob","carol"],"delivery":"topic")";
+  REQUIRE(CodeOf(push.world.Ask(*push.alice, "groups.create", members)) == "ok");
+  CHECK(woken() == 1);
+  const std::string more = R"("group":"readers","user":"dave")";
+  REQUIRE(CodeOf(push.world.Ask(*push.alice, "groups.add", more)) == "ok");
+  CHECK(woken() == 0);
 }
 
 TEST_CASE("a message to a user without opt-ins needs nothing of the roster") {

@@ -39,6 +39,8 @@ class HeldLog : public Log {
   bool store_ok(std::string_view) const override { return true; }
   Status WaitApplied(std::string_view, Lsn) override { return {}; }
   Result<std::shared_ptr<const MessageStore>> store(std::string_view owner) const override {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return !reads_held_; });
     return std::shared_ptr<const MessageStore>(std::make_shared<ModelStore>(owner));
   }
   bool roster_ok() const override { return true; }
@@ -50,6 +52,11 @@ class HeldLog : public Log {
   void Hold(bool held) {
     std::lock_guard lock(mutex_);
     held_ = held;
+    changed_.notify_all();
+  }
+  void HoldReads(bool held) {
+    std::lock_guard lock(mutex_);
+    reads_held_ = held;
     changed_.notify_all();
   }
   bool AwaitAppended(size_t count) {
@@ -69,10 +76,11 @@ class HeldLog : public Log {
 
  private:
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
+  mutable std::condition_variable changed_;
   Lsn next_lsn_{1};
   size_t appended_ = 0;
   bool held_ = false;
+  bool reads_held_ = false;
   bool resumed_ = false;
   std::string epoch_ = "e1";
 };
@@ -240,6 +248,33 @@ TEST_CASE("publishes with as many bytes as may wait hold the engine back, too") 
   const size_t appended = running.log.appended();
   CHECK_FALSE(running.Take(1).empty());
   CHECK(running.log.AwaitAppended(appended + 1));
+}
+
+TEST_CASE("reads that wait for the stores hold the engine back until they are done") {
+  EngineThread::Options options;
+  options.queue_max = 10;
+  Running running(options);
+  running.Warm();
+  running.log.HoldReads(true);
+  Published ask;
+  ask.session = 1;
+  ask.topic = "ask/conversations";
+  ask.payload = R"({"rid":"1"})";
+  // Readers stand, ten asks and one turn more wait for them; then the queue fills, and stays full.
+  size_t posted = 0;
+  for (int full = 0; full < 100 && posted < 500;) {
+    const bool taken = running.thread().Post(Published(ask));
+    posted += taken;
+    full = taken ? 0 : full + 1;
+    if (!taken) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  CHECK(posted > 10);
+  CHECK(posted <= 50);
+  running.log.HoldReads(false);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (!running.thread().Post(Published(ask))) {
+    REQUIRE(std::chrono::steady_clock::now() < deadline);
+  }
 }
 
 TEST_CASE("a failure of the journal reaches an engine that is held back") {

@@ -81,6 +81,23 @@ TEST_CASE("a connection too many is closed, and the others go on") {
   more.Login();
 }
 
+TEST_CASE("past max_connections the broker takes nobody, until somebody goes") {
+  ChatServer server({.options = {{"max_connections", "3"}}}, 2);
+  const std::string alice = server.NewUser("alice"), bob = server.NewUser("bob");
+  Device one = server.OpenDeaf(alice, {.name = "1"}), two = server.OpenDeaf(bob, {.name = "2"});
+  Device three = server.OpenDeaf(bob, {.name = "3"});
+  // Mosquitto 2.0 counts the end of a refused login, here the harness's first one, twice.
+  Device perhaps = server.Offline(bob, {.name = "4"});
+  const bool one_more = perhaps.TryLogin();
+  Device more = server.Offline(bob, {.name = "5"});
+  CHECK_FALSE(more.TryLogin());
+  for (Device* device : {&one, &two, &three}) device->AskDone("sync");
+  if (one_more) perhaps.Disconnect();
+  three.Disconnect();
+  more.Login();
+  more.AskDone("sync");
+}
+
 TEST_CASE("who isn't verified yet sends no more than it may") {
   // Verifying takes a good while, and others' passwords come first.
   static ChatServer server(

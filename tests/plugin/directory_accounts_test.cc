@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <functional>
+#include <future>
 #include <optional>
 #include <thread>
 
@@ -49,6 +50,7 @@ class AccountsFixture {
   }
 
   DirectoryAccounts* operator->() { return accounts_.get(); }
+  DirectoryThread& thread() { return *thread_; }
   Directory* directory() { return directory_.get(); }
   Credentials& credentials() { return *credentials_; }
   ClockEnv& env() { return env_; }
@@ -61,6 +63,22 @@ class AccountsFixture {
   std::optional<Credentials> credentials_;
   std::unique_ptr<DirectoryThread> thread_;
   std::unique_ptr<DirectoryAccounts> accounts_;
+};
+
+// Holds the directory's thread until it ends.
+class Held {
+ public:
+  explicit Held(DirectoryThread* thread) {
+    REQUIRE(thread->Post([this, end = end_.get_future().share()] {
+      began_.set_value();
+      end.wait();
+    }));
+    began_.get_future().wait();
+  }
+  ~Held() { end_.set_value(); }
+
+ private:
+  std::promise<void> began_, end_;
 };
 
 bool Until(const std::function<bool()>& done) {
@@ -123,6 +141,36 @@ TEST_CASE("what was seen counts before it is written") {
   accounts.Stop();
   accounts.Start();
   CHECK(*accounts->LastSeen(users) == std::vector<int64_t>{0, 40, 0});
+}
+
+TEST_CASE("10,000 jobs wait for the directory, and as many for their time, and no more") {
+  std::atomic<size_t> done = 0;
+  {
+    DirectoryThread thread;
+    Held held(&thread);
+    size_t now = 0, later = 0;
+    while (thread.Post([&] { ++done; })) ++now;
+    while (thread.PostAfter(std::chrono::hours(1), [&] { ++done; })) ++later;
+    CHECK(now == 10'000);
+    CHECK(later == 10'000);
+  }
+  CHECK(done == 20'000);
+}
+
+TEST_CASE("100,000 devices wait to be written as seen, and no more") {
+  AccountsFixture accounts;
+  {
+    Held held(&accounts.thread());
+    for (size_t n = 1; n < 100'000; ++n) accounts->RecordSeen(kAlice, kPhone, 10);
+    accounts->RecordSeen(kBob, kPhone, 20);
+    accounts->RecordSeen(kAlice, kPhone, 30);
+    CHECK(*accounts->LastSeen({kAlice, kBob}) == std::vector<int64_t>{10, 20});
+  }
+  // Once they are written there is room again.
+  CHECK(Until([&] {
+    accounts->RecordSeen(kAlice, kPhone, 30);
+    return *accounts->LastSeen({kAlice}) == std::vector<int64_t>{30};
+  }));
 }
 
 TEST_CASE("what couldn't be written as seen is written when it can be") {

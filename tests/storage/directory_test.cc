@@ -247,6 +247,26 @@ TEST_CASE("keys have limits that change in part, and today's use survives a rest
   CHECK(directory->Find(kAlice)->key == mobile);
 }
 
+TEST_CASE("there are 10,000 keys and no more, also after a restart") {
+  DirectoryFixture directory;
+  directory.Close();
+  {
+    auto db = SqliteDb::Open(DatabasePath(directory.dir()), SqliteDb::Mode::kReadWrite);
+    REQUIRE(db);
+    // With the default key 9,999.
+    REQUIRE(db->Exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE "
+                     "i < 9998) INSERT INTO keys (name, rate, quota, strangers) "
+                     "SELECT 'key' || i, 0, 0, 1 FROM n")
+                .ok());
+  }
+  directory.Reopen();
+  CHECK(directory->AddKey(KeyName("last"), 0, 0, true).ok());
+  CHECK(directory->AddKey(KeyName("more"), 0, 0, true).code() == Code::kTooLarge);
+  directory.Reopen();
+  CHECK(directory->FindKey(KeyName("last")));
+  CHECK(directory->AddKey(KeyName("more"), 0, 0, true).code() == Code::kTooLarge);
+}
+
 TEST_CASE("a key says whether strangers may write, yes unless it was set") {
   DirectoryFixture directory;
   KeyName open("open");

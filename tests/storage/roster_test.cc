@@ -295,6 +295,34 @@ TEST_CASE("push jobs are kept until they end, and with a reason after that") {
   CHECK(dead->front().job.body.empty());  // nobody's words are kept for that
 }
 
+TEST_CASE("of push dead letters the latest ten thousand are kept") {
+  RosterFixture roster;
+  const auto kill = [&](uint64_t first, uint64_t last) {
+    std::vector<Record> jobs, ends;
+    for (uint64_t id = first; id <= last; ++id) {
+      PushJobRecord job;
+      job.id = id;
+      job.user = kBob;
+      job.from = kAlice;
+      jobs.push_back(job);
+      ends.push_back(PushDoneRecord{id, "no such host", 8});
+    }
+    roster.Apply(std::move(jobs));
+    roster.Apply(std::move(ends));
+    std::set<uint64_t> kept;
+    const auto letters = roster->PushDeadLetters(2 * kPushDeadLettersMax);
+    for (const PushDeadLetter& letter : *letters) kept.insert(letter.job.id);
+    return kept;
+  };
+  std::set<uint64_t> kept = kill(1, kPushDeadLettersMax);
+  CHECK(kept.size() == 10'000);
+  CHECK(kept.contains(1));
+  kept = kill(kPushDeadLettersMax + 1, kPushDeadLettersMax + 1);
+  CHECK(kept.size() == 10'000);
+  CHECK_FALSE(kept.contains(1));
+  CHECK(kept.contains(kPushDeadLettersMax + 1));
+}
+
 TEST_CASE("a transaction is applied once") {
   RosterFixture roster;
   Transaction first{Lsn(1), {GroupOf("ubuntu", {In("alice"), In("bob")})}};
