@@ -42,8 +42,9 @@ void Reset(int fd) {
 
 }  // namespace
 
-Relay::Relay(uint16_t broker_port)
+Relay::Relay(uint16_t broker_port, Filter filter)
     : broker_port_(broker_port),
+      filter_(std::move(filter)),
       listener_(NewSocket()),
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   sockaddr_in address = Loopback(0);
@@ -85,8 +86,8 @@ void Relay::Run() {
     std::vector<Link> alive;
     for (size_t n = 0; n < links_.size(); ++n) {
       const Link& link = links_[n];
-      const bool fine = (ready[2 + 2 * n].revents == 0 || PassOn(link.device, link.broker)) &&
-                        (ready[3 + 2 * n].revents == 0 || PassOn(link.broker, link.device));
+      const bool fine = (ready[2 + 2 * n].revents == 0 || PassOn(link, false)) &&
+                        (ready[3 + 2 * n].revents == 0 || PassOn(link, true));
       if (fine) {
         alive.push_back(link);
       } else {
@@ -104,6 +105,7 @@ void Relay::Accept() {
   Link link;
   link.device = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
   if (link.device < 0) return;
+  link.connection = ++connections_;
   link.broker = NewSocket();
   const sockaddr_in address = Loopback(broker_port_);
   if (connect(link.broker, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
@@ -124,14 +126,16 @@ void Relay::CutAll() {
   links_.clear();
 }
 
-bool Relay::PassOn(int from, int to) {
+bool Relay::PassOn(const Link& link, bool to_device) const {
   std::array<char, 16384> buffer{};
-  const ssize_t got = recv(from, buffer.data(), buffer.size(), 0);
+  const ssize_t got = recv(to_device ? link.broker : link.device, buffer.data(), buffer.size(), 0);
   if (got <= 0) return false;
+  std::string bytes(buffer.data(), static_cast<size_t>(got));
+  if (to_device && filter_) bytes = filter_(link.connection, bytes);
   size_t sent = 0;
-  while (sent < static_cast<size_t>(got)) {
-    const ssize_t put =
-        send(to, buffer.data() + sent, static_cast<size_t>(got) - sent, MSG_NOSIGNAL);
+  while (sent < bytes.size()) {
+    const ssize_t put = send(to_device ? link.device : link.broker, bytes.data() + sent,
+                             bytes.size() - sent, MSG_NOSIGNAL);
     if (put < 0) return false;
     sent += static_cast<size_t>(put);
   }
