@@ -104,6 +104,14 @@ std::string EnvironmentOr(const char* name, const std::string& otherwise) {
   return value != nullptr && *value != '\0' ? value : otherwise;
 }
 
+// A file that others can't read at any moment.
+void WriteSecret(const fs::path& path, const std::string& text) {
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (file < 0) Fail(Errno(path));
+  const bool written = write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  if (close(file) != 0 || !written) Fail(Errno(path));
+}
+
 std::string RandomPassword() {
   std::random_device random;
   std::string password;
@@ -157,7 +165,7 @@ void LocalBroker::MakeAccounts() {
   const std::string data = (dir_ / "data").string();
   Run({FindCtl(), "--data", data, "init"}, "/dev/null", dir_ / "log");
   const fs::path password = dir_ / "password";
-  std::ofstream(password) << admin_password_ << '\n';
+  WriteSecret(password, admin_password_ + '\n');
   Run({FindCtl(), "--data", data, "user", "add", "admin", "--role", "admin"}, password,
       dir_ / "log");
   fs::remove(password);
