@@ -149,6 +149,9 @@ TEST_CASE("a trend is found under noise and isn't made by spikes") {
   CHECK(std::abs(TrendOf(growing).growth - 36) < 2);
   CHECK(std::abs(TrendOf(growing).median - 123) < 2);
   CHECK(TrendOf({}).growth == 0);
+  CHECK(std::abs(TrendOf(growing).hours - 1) < 0.01);
+  CHECK(TrendOf(growing).scatter < 2);  // of means of twelve
+  CHECK(TrendOf(growing).scatter > 0.2);
 }
 
 // An hour's figures; `anon_kib` is 100 MiB and what `grown_kib` adds with the second.
@@ -172,6 +175,23 @@ TEST_CASE("a soak is flat when what the caches take stays, and not when memory g
   CHECK(HourOf(leaking).verdict() == SoakVerdict::kGrows);
   CHECK(HourOf(leaking).Table().find("**grows**") != std::string::npos);
   CHECK(HourOf(filling).Table().find("**grows**") == std::string::npos);
+}
+
+TEST_CASE("a leak that a short soak takes for noise is found by a long one") {
+  constexpr int kHour = 3600;
+  // MiB an hour in steps, as an allocator takes them, and noise of a MiB.
+  auto leaking = [](int mib_an_hour) {
+    return [mib_an_hour](int at) { return at / 600 * mib_an_hour * 1024 / 6 + at / 5 % 7 * 146; };
+  };
+  CHECK(HourOf(leaking(0), 0, 8 * kHour).verdict() == SoakVerdict::kFlat);
+  CHECK(HourOf(leaking(2), 0, kHour / 2).verdict() == SoakVerdict::kFlat);
+  CHECK(HourOf(leaking(2), 0, 8 * kHour).verdict() == SoakVerdict::kGrows);
+}
+
+TEST_CASE("what scatters doesn't grow") {
+  std::mt19937 random(1);
+  auto scattered = [&](int) { return static_cast<int>(random() % (32 << 10)); };
+  CHECK(HourOf(scattered).verdict() == SoakVerdict::kFlat);
 }
 
 TEST_CASE("a soak with a fault is not sound, and one of minutes has no verdict") {

@@ -1,11 +1,12 @@
 // Judges what a soak recorded (the CSV of bench/soak.h): a table, a picture, and whether it is
 // flat.
 //
-// The first third of the run is warm-up: caches fill. Over the rest a figure is flat if it grew by
-// no more than a share of its median, or by an amount that says nothing, whichever is more; which,
-// stands in the table of soak_report.cc. What shrinks is flat. A latency may also grow by four
-// times what the generator's own lag (p99) grew by: a machine that gets busier holds up each of the
-// threads on a message's way. All faults must be 0.
+// The first third of the run is warm-up: caches fill. Over the rest a figure is flat if it grew, an
+// hour, by no more than a share of its median, and besides by what is noise: a step in which it
+// comes, or twice what it scatters about its trend, whichever is more. So a longer run finds slower
+// growth. The shares and steps stand in the table of soak_report.cc. What shrinks is flat. A
+// latency may also grow by four times what the generator's own lag (p99) grew by: a machine that
+// gets busier holds up each of the threads on a message's way. All faults must be 0.
 #ifndef PARLEY_BENCH_SOAK_REPORT_H_
 #define PARLEY_BENCH_SOAK_REPORT_H_
 

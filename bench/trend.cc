@@ -1,11 +1,14 @@
 #include "bench/trend.h"
 
 #include <algorithm>
+#include <cmath>
+#include <utility>
 
 namespace parley::bench {
 namespace {
 
 constexpr size_t kPoints = 300;
+constexpr double kNormalScatter = 1.4826;
 
 double Median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
@@ -42,7 +45,13 @@ Trend TrendOf(const std::vector<Point>& points) {
     }
   }
   if (slopes.empty()) return {};
-  return {Median(values), Median(slopes) * (points.back().at - points.front().at)};
+  const double slope = Median(std::move(slopes));
+  std::vector<double> levels;
+  for (const Point& point : thinned) levels.push_back(point.value - slope * point.at);
+  const double level = Median(levels);
+  for (double& one : levels) one = std::abs(one - level);
+  const double seconds = points.back().at - points.front().at;
+  return {Median(values), slope * seconds, kNormalScatter * Median(levels), seconds / 3600};
 }
 
 }  // namespace parley::bench

@@ -1,5 +1,7 @@
 // Whether a figure that was taken over hours grows. The slope is the median of the slopes between
-// all pairs of points (Theil and Sen), which a few spikes don't move. No state; any thread.
+// all pairs of points (Theil and Sen), which a few spikes don't move; how much the
+// scatter about that line is told by the median of their distances from it, times 1.48: the
+// standard deviation where they are normal. No state; any thread.
 #ifndef PARLEY_BENCH_TREND_H_
 #define PARLEY_BENCH_TREND_H_
 
@@ -15,7 +17,9 @@ struct Point {
 
 struct Trend {
   double median = 0;
-  double growth = 0;  // slope times the time from the first point to the last
+  double growth = 0;   // slope times the time from the first point to the last
+  double scatter = 0;  // about the line of that slope
+  double hours = 0;    // from the first point to the last
 };
 
 // Means of as many neighbours as it takes to get `count` points or fewer; in order of time.
