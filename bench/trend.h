@@ -1,7 +1,7 @@
 // Whether a figure that was taken over hours grows. The slope is the median of the slopes between
-// all pairs of points (Theil and Sen), which a few spikes don't move; how much the
-// scatter about that line is told by the median of their distances from it, times 1.48: the
-// standard deviation where they are normal. No state; any thread.
+// all pairs of points (Theil and Sen), which a few spikes don't move. How much the points scatter
+// about that line is the median of their distances from it, times 1.48: the standard deviation
+// where they are normal. No state; any thread.
 #ifndef PARLEY_BENCH_TREND_H_
 #define PARLEY_BENCH_TREND_H_
 
