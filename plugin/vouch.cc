@@ -117,8 +117,7 @@ LoginResult Host::CheckKey(const UserId& user, std::string_view secret) const {
   result.refusal = LoginRefusal::kWrongPassword;
   std::optional<ApiKey> key = directory_->FindKey(Credentials::KeyOfSecret(secret));
   std::optional<Account> account = directory_->Find(user);
-  bool good =
-      key && !key->secret_hash.empty() && key->secret_hash == Credentials::KeySecretHash(secret);
+  bool good = key && Credentials::KeySecretMatches(key->secret_hash, secret);
   if (!good || !account || account->key != key->name) return result;
   if (account->disabled) {
     result.refusal = LoginRefusal::kDisabled;

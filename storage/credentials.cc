@@ -179,6 +179,11 @@ std::string Credentials::KeySecretHash(std::string_view secret) {
   return hex;
 }
 
+bool Credentials::KeySecretMatches(std::string_view hash, std::string_view secret) {
+  const std::string given = KeySecretHash(secret);
+  return hash.size() == given.size() && sodium_memcmp(hash.data(), given.data(), hash.size()) == 0;
+}
+
 KeyName Credentials::KeyOfSecret(std::string_view secret) {
   size_t dot = secret.rfind('.');
   return KeyName(dot == secret.npos ? std::string_view() : secret.substr(0, dot));

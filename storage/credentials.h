@@ -86,6 +86,8 @@ class Credentials {
   std::string MakeKeySecret(const KeyName& key) const;
   // SHA-256 in hex: what has that many random bits needs no slower one.
   static std::string KeySecretHash(std::string_view secret);
+  // True where `hash` is the secret's, in a time that tells nothing of it. No hash matches none.
+  static bool KeySecretMatches(std::string_view hash, std::string_view secret);
   // The key that a secret names, right or not.
   static KeyName KeyOfSecret(std::string_view secret);
 

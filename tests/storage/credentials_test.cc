@@ -217,6 +217,17 @@ TEST_CASE("memory for passwords has bounds") {
   }
 }
 
+TEST_CASE("a key's secret matches its own hash, and nothing matches none") {
+  CredentialsFixture fixture;
+  const std::string secret = fixture.Load().MakeKeySecret(KeyName("shop"));
+  const std::string hash = Credentials::KeySecretHash(secret);
+  CHECK(Credentials::KeySecretMatches(hash, secret));
+  CHECK_FALSE(Credentials::KeySecretMatches(hash, secret + "x"));
+  CHECK_FALSE(Credentials::KeySecretMatches(hash.substr(1), secret));
+  CHECK_FALSE(Credentials::KeySecretMatches("", secret));
+  CHECK_FALSE(Credentials::KeySecretMatches("", ""));
+}
+
 // Hidden: run by name. Prints what credentials.h claims.
 TEST_CASE("what passwords and tokens cost", "[.cost]") {
   CredentialsFixture fixture;
