@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 
+#include "chat/client_id.h"
 #include "chat/engine.h"
 #include "chat/pages.h"
 #include "storage/credentials.h"
@@ -474,12 +475,16 @@ int64_t Engine::TakePasswordTry(const UserId& user) {
   return tries.bucket.Take(now_ms_, kPasswordsPerSecond, kPasswordsAtOnce);
 }
 
+// For all of the user's devices, where it names none.
 void Engine::AskToken(const Asker& asker, const json& request) {
   uint64_t ttl_s = kTokenTtlDefaultS;
-  std::string device = FindSession(asker.session)->device.str();
+  std::string device;
   Status status = ReadNumber(request, "ttl", kTokenTtlMinS, kTokenTtlAskedMaxS, &ttl_s);
   if (status.ok()) status = ReadString(request, "device", &device);
-  if (status.ok() && device.empty()) status = {Code::kBadRequest, "'device' is empty"};
+  if (status.ok() && device.empty() && request.contains("device")) {
+    status = {Code::kBadRequest, "'device' is empty"};
+  }
+  if (status.ok()) status = CheckDevice(device, asker.user);
   if (!status.ok()) return Refuse(asker, status);
   // By the clock of before it is issued: it is good for at least so long.
   uint64_t expires_ms = static_cast<uint64_t>(now_ms_) + ttl_s * 1000;

@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "chat/client_id.h"
 #include "chat/engine.h"
 #include "chat/pages.h"
 
@@ -662,6 +663,7 @@ void Engine::AskPush(const Asker& asker, std::string_view what, const json& requ
   if (status.ok() && device.size() > kPushDeviceBytesMax) {
     status = {Code::kBadRequest, "no device has so long a name"};
   }
+  if (status.ok() && what == "subscribe") status = CheckDevice(device, asker.user);
   if (status.ok() && what == "subscribe") status = ReadOptIn(request, provider, &wanted);
   if (what == "unsubscribe" && request.contains("target")) {
     wanted.target = PushTargetOf(request, provider).dump();

@@ -90,18 +90,6 @@ std::string Address(std::string_view prefix, std::string_view what) {
 
 }  // namespace
 
-Status CheckClientId(std::string_view client_id, const UserId& user) {
-  if (client_id.size() > kClientIdBytesMax) return TooLong("a client id", kClientIdBytesMax);
-  if (client_id.find_first_of("+#/") != client_id.npos) {
-    return Denied("a client id holds no +, # or /");
-  }
-  size_t colon = client_id.find(':');
-  if (colon != client_id.npos && client_id.substr(0, colon) != user.str()) {
-    return Denied("a client id with ':' begins with its own user id");
-  }
-  return {};
-}
-
 Result<PublishKind> MayPublish(const Who& who, std::string_view topic) {
   if (topic.size() > kTopicBytesMax) return Error(TooLong("the topic", kTopicBytesMax));
   for (const Addressed& row : kAddressed) {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "chat/client_id.h"
 #include "chat/command.h"
 #include "storage/credentials.h"
 #include "storage/directory.h"
@@ -18,17 +19,13 @@
 
 namespace parley {
 
-inline constexpr size_t kClientIdBytesMax = kTokenDeviceBytesMax;  // each can have a token
-inline constexpr size_t kTopicBytesMax = 512;                      // all that there are fit in
+inline constexpr size_t kTopicBytesMax = 512;  // all that there are fit in
 
 struct Who {
   UserId user;
   DeviceId device;
   Role role = Role::kUser;
 };
-
-// May a device of `user` have this client id? (Whether another user holds it is for the caller.)
-Status CheckClientId(std::string_view client_id, const UserId& user);
 
 // What becomes of an allowed PUBLISH.
 enum class PublishKind {

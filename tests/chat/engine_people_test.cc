@@ -635,18 +635,20 @@ TEST_CASE("10,000 users try new passwords within a minute, and no more") {
   CHECK(ask(10'000) == "denied");
 }
 
-TEST_CASE("a token is the asking device's for a day, where nothing else is said") {
+TEST_CASE("a token is for all of the user's devices and a day, where nothing else is said") {
   People people;
   TestDevice& alice = *people.devices["alice"];
   uint64_t now_ms = static_cast<uint64_t>(people.world.env.now_ms);
   json answer = people.world.Ask(alice, "account.token");
-  CHECK(answer["token"] == "alice/alice:1/86400");
+  CHECK(answer["token"] == "alice//86400");
   CHECK(answer["expires"] == now_ms + 86'400'000);
   answer = people.world.Ask(alice, "account.token", R"("ttl":60,"device":"tablet")");
   CHECK(answer["token"] == "alice/tablet/60");
   CHECK(answer["expires"] == now_ms + 60'000);
-  for (const char* members :
-       {R"("ttl":59)", R"("ttl":7776001)", R"("ttl":"1d")", R"("device":"")", R"("device":1)"}) {
+  answer = people.world.Ask(alice, "account.token", R"("device":"alice:tablet")");
+  CHECK(answer["token"] == "alice/alice:tablet/86400");
+  for (const char* members : {R"("ttl":59)", R"("ttl":7776001)", R"("ttl":"1d")", R"("device":"")",
+                              R"("device":1)", R"("device":"bob:1")", R"("device":"a/b")"}) {
     CHECK(CodeOf(people.world.Ask(alice, "account.token", members)) == "bad_request");
   }
   CHECK(CodeOf(people.world.Ask(alice, "account.token", R"("ttl":7776000)")) == "ok");

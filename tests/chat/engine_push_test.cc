@@ -555,6 +555,10 @@ TEST_CASE("an opt-in that can't be is refused") {
   CHECK(code(R"("provider":"apns","target":"t")") == "ok");
   CHECK(code(R"("provider":"ntfy","target":"t")") == "too_large");
   CHECK(code(R"("provider":"apns","target":"another")") == "ok");  // it replaces one
+  for (const char* device : {"alice:phone", "a/b", "#"}) {
+    CHECK(code(std::string(R"("provider":"apns","target":"t","device":")") + device + "\"") ==
+          "bad_request");
+  }
 }
 
 TEST_CASE("a gateway names the device that it speaks for") {

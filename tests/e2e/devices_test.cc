@@ -68,7 +68,8 @@ TEST_CASE("a removed device's session ends, and its token and its place are gone
   Device bob = Server().Open(Server().NewUser("bob"));
   const std::string user = phone.user();
   Device first = Server().Open(user, {.name = "laptop", .version = version});
-  const std::string token = first.AskDone("account.token")["token"].get<std::string>();
+  const Json own = first.AskDone("account.token", {{"device", first.client_id()}});
+  const std::string token = own["token"].get<std::string>();
   const Json asked = phone.AskDone("account.token", {{"device", user + ":another"}});
   const std::string others = asked["token"].get<std::string>();
   first.Disconnect();
@@ -123,15 +124,28 @@ TEST_CASE("nobody removes another's device, or one that isn't") {
   CHECK(Listed(phone).count(phone.client_id()) == 1);
 }
 
-TEST_CASE("a token that a device asked for is good for that device alone") {
+TEST_CASE("a token that was asked for a device is good for that device alone") {
   Device phone = Server().Open(Server().NewUser("alice"));
-  const std::string token = phone.AskDone("account.token")["token"].get<std::string>();
+  const std::string tablet = phone.user() + ":tablet";
+  const Json asked = phone.AskDone("account.token", {{"device", tablet}});
   MqttConnect options = phone.ConnectOptions();
-  options.password = token;
-  phone.Disconnect();
+  options.password = asked["token"].get<std::string>();
+  options.client_id = tablet;
   CHECK(GetsIn(Server().port(), options));
   options.client_id = phone.user() + ":other";
   CHECK_FALSE(GetsIn(Server().port(), options));
+  CHECK(CodeOf(phone.Ask("account.token", {{"device", "bob:tablet"}})) == "bad_request");
+}
+
+TEST_CASE("a token that was asked for no device is the account's, on any client id") {
+  Device phone = Server().Open(Server().NewUser("alice"));
+  MqttConnect options = phone.ConnectOptions();
+  options.password = phone.AskDone("account.token")["token"].get<std::string>();
+  options.client_id = phone.user() + ":other";
+  CHECK(GetsIn(Server().port(), options));
+  options.client_id = "";  // the broker chooses one
+  MqttClient nameless(Server().port());
+  CHECK(nameless.Connect(options) == 0);
 }
 
 TEST_CASE("a user changes its name and its password") {
