@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "chat/client_id.h"
+
 namespace parley {
 namespace {
 
@@ -185,7 +187,7 @@ void Engine::On(Published& published) {
   if (!session->service) {
     return Refuse(asker, {Code::kDenied, "only a service account may act for others"});
   }
-  if (ValidId(actor)) asker.head = "\"user\":\"" + user.str() + "\"," + asker.head;
+  asker.head = ActorHead(actor) + asker.head;
   if (!ValidId(actor) || !accounts_->Exists(user)) {
     return Refuse(asker, {Code::kNotFound, "no account '" + std::string(actor) + "'"});
   }

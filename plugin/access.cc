@@ -163,6 +163,11 @@ bool Transient(std::string_view topic) { return topic.starts_with("typing/"); }
 
 std::string_view PresenceOf(std::string_view topic) { return After(topic, "presence/"); }
 
+std::string_view ActorOf(std::string_view topic) {
+  std::string_view actor = After(topic, "as/");
+  return actor.substr(0, actor.find('/'));
+}
+
 bool MayAnswerTo(const Who& who, std::string_view topic) {
   std::string_view rest = After(topic, "answer/");
   if (rest.data() == nullptr || HasWildcard(rest) || topic.size() > kTopicBytesMax) return false;

@@ -58,6 +58,9 @@ bool Transient(std::string_view topic);
 // The user whose presence the topic tells; empty: it tells nobody's.
 std::string_view PresenceOf(std::string_view topic);
 
+// Of "as/<user>/…" the user, as it is written; empty of any other topic.
+std::string_view ActorOf(std::string_view topic);
+
 // An MQTT 5 response topic: the device's own answer/<client-id> or below it, without wildcards.
 bool MayAnswerTo(const Who& who, std::string_view topic);
 

@@ -203,9 +203,9 @@ void Host::PublishTo(const Session& session, const std::string& topic, void* pay
 
 void Host::RefuseTopic(const Session& session, std::string_view topic, const Status& status,
                        const AnswerTo& to) {
-  std::string head;
+  std::string head = session.who.role == Role::kService ? ActorHead(ActorOf(topic)) : "";
   if (topic.size() <= kTopicBytesMax) {
-    head = "\"topic\":";
+    head += "\"topic\":";
     AppendJsonString(topic, &head);
     head += ',';
   }

@@ -9,6 +9,7 @@
 // comes along: who proves to be the user may have one, the service by itself may not.
 #include <utility>
 
+#include "chat/client_id.h"
 #include "chat/json_out.h"
 #include "chat/payload.h"
 #include "plugin/host.h"
@@ -28,44 +29,46 @@ struct VouchRequest {
   std::optional<WantedToken> token;
 };
 
-Result<WantedToken> ParseWanted(const nlohmann::json& object) {
+Result<WantedToken> ParseWanted(const nlohmann::json& object, const UserId& user) {
   WantedToken wanted;
   uint64_t ttl_s = kTokenTtlDefaultS;
   Status status = object.is_object() ? OnlyKnown(object, {"ttl", "device"})
                                      : Status(Code::kBadRequest, "'token' must be an object");
   if (status.ok()) status = ReadNumber(object, "ttl", kTokenTtlMinS, kTokenTtlAskedMaxS, &ttl_s);
   if (status.ok()) status = ReadString(object, "device", &wanted.device);
+  if (status.ok()) status = CheckDevice(wanted.device, user);
   if (!status.ok()) return Error(status);
   wanted.ttl_s = static_cast<int64_t>(ttl_s);
   return wanted;
 }
 
-Result<VouchRequest> ParseVouch(std::string_view payload) {
+// The rid as far as it can be read, also where something is wrong.
+Status ParseVouch(std::string_view payload, const UserId& user, VouchRequest* request) {
   if (payload.size() > kVouchBytesMax) {
-    return Error(Code::kTooLarge, "longer than " + std::to_string(kVouchBytesMax) + " bytes");
+    return {Code::kTooLarge, "longer than " + std::to_string(kVouchBytesMax) + " bytes"};
   }
   auto object = ParseObject(payload);
-  if (!object) return Error(object.error());
-  VouchRequest request;
+  if (!object) return object.error();
   std::string rid;
-  Status status = OnlyKnown(*object, {"rid", "password", "device", "address", "key", "token"});
-  if (status.ok()) status = ReadString(*object, "rid", &rid);
-  if (status.ok()) status = ReadString(*object, "password", &request.password);
-  if (status.ok()) status = ReadString(*object, "device", &request.device);
-  if (status.ok()) status = ReadString(*object, "address", &request.address);
-  if (status.ok()) status = ReadString(*object, "key", &request.key);
+  Status status = ReadString(*object, "rid", &rid);
+  if (status.ok() && object->contains("rid")) AppendJsonString(rid, &request->rid);
+  if (status.ok()) {
+    status = OnlyKnown(*object, {"rid", "password", "device", "address", "key", "token"});
+  }
+  if (status.ok()) status = ReadString(*object, "password", &request->password);
+  if (status.ok()) status = ReadString(*object, "device", &request->device);
+  if (status.ok()) status = ReadString(*object, "address", &request->address);
+  if (status.ok()) status = ReadString(*object, "key", &request->key);
   if (status.ok() && object->contains("password") == object->contains("key")) {
     status = {Code::kBadRequest, "'password' or 'key', one of them"};
   }
   if (status.ok() && object->contains("token")) {
-    auto wanted = ParseWanted((*object)["token"]);
-    if (!wanted) return Error(wanted.error());
-    request.token = std::move(*wanted);
+    auto wanted = ParseWanted((*object)["token"], user);
+    if (!wanted) return wanted.error();
+    request->token = std::move(*wanted);
     if (object->contains("key")) status = {Code::kDenied, "a key gets no token"};
   }
-  if (!status.ok()) return Error(status);
-  if (object->contains("rid")) AppendJsonString(rid, &request.rid);
-  return request;
+  return status;
 }
 
 Status RefusalStatus(LoginRefusal refusal) {
@@ -83,30 +86,25 @@ Status RefusalStatus(LoginRefusal refusal) {
   }
 }
 
-// "as/alice/login" → "alice"
-std::string_view VouchedFor(std::string_view topic) {
-  topic.remove_prefix(std::string_view("as/").size());
-  return topic.substr(0, topic.find('/'));
-}
-
 }  // namespace
 
 void Host::Vouch(const Session& session, const Published& published) {
-  std::string_view user = VouchedFor(published.topic);
+  std::string_view user = ActorOf(published.topic);
   AnswerTo to{published.response_topic, published.correlation};
-  auto request = ParseVouch(published.payload);
-  if (!request) return RefuseTopic(session, published.topic, request.error(), to);
-  if (session.held) {
-    return RefuseTopic(session, published.topic, {Code::kBusy, "too many logins; try again"}, to);
+  VouchRequest request;
+  Status status = ParseVouch(published.payload, UserId(user), &request);
+  if (status.ok() && session.held) {
+    status = {Code::kBusy, "too many logins; try again"};
   }
   std::string head;
-  if (!request->rid.empty()) head = "\"rid\":" + request->rid + ",";
-  if (ValidId(user)) head += "\"user\":\"" + std::string(user) + "\",";
-  Vouching vouching{session.id, UserId(user), std::move(head), std::move(to), request->token};
-  if (!request->key.empty()) return AnswerVouch(vouching, CheckKey(UserId(user), request->key));
+  if (!request.rid.empty()) head = "\"rid\":" + request.rid + ",";
+  head += ActorHead(user);
+  if (!status.ok()) return RefuseWith(session, head, status, 0, to);
+  Vouching vouching{session.id, UserId(user), std::move(head), std::move(to), request.token};
+  if (!request.key.empty()) return AnswerVouch(vouching, CheckKey(UserId(user), request.key));
   LoginResult result;
   if (ValidId(user)) {
-    result = logins_->Check(user, request->device, request->password, request->address);
+    result = logins_->Check(user, request.device, request.password, request.address);
   }
   if (result.kind != LoginResult::Kind::kPending) return AnswerVouch(vouching, result);
   vouches_.emplace(result.ticket, std::move(vouching));

@@ -97,6 +97,34 @@ TEST_CASE("a gateway learns whether somebody is who they say, and nobody comes o
   CHECK(Server().OpenDeaf(alice).AskDone("devices.list")["devices"].size() == 1);
 }
 
+TEST_CASE("whatever is refused to a gateway, it learns for whom") {
+  Device gateway = Gateway(GENERATE(4, 5));
+  const std::string alice = Server().NewUser("alice");
+  auto refused = [&](const std::string& topic, const std::string& payload, bool retain = false) {
+    gateway.Publish(topic, payload, {.retain = retain});
+    const Json answer = Json::parse(gateway.Next(gateway.answers()).payload);
+    CHECK(answer["ok"] == false);
+    return answer;
+  };
+  CHECK(refused("as/BAD/chat/bob", "hi")["user"] == "BAD");
+  CHECK(refused("as/grüße \"/chat/bob", "hi")["user"] == "grüße \"");
+  CHECK(refused("as/" + std::string(64, 'X') + "/x", "hi")["user"] == std::string(64, 'X'));
+  CHECK_FALSE(refused("as/" + std::string(65, 'x') + "/x", "hi").contains("user"));
+  CHECK(refused("as/" + alice + "/foo/bar", "hi")["user"] == alice);
+  CHECK(refused("as/" + alice + "/chat/bob", "hi", true)["user"] == alice);
+  CHECK(refused("as/" + alice + "/login", "{}")["user"] == alice);
+  CHECK(refused("as/" + alice + "/login", "no object")["user"] == alice);
+  for (const char* members : {R"("x":1)", R"("password":5)", R"("password":"p","key":"k")",
+                              R"("password":"p","token":{"device":"bob:phone"})"}) {
+    const Json answer =
+        refused("as/" + alice + "/login", R"({"rid":"r",)" + std::string(members) + "}");
+    CHECK(answer["user"] == alice);
+    CHECK(answer["rid"] == "r");
+    CHECK(answer["error"]["code"] == "bad_request");
+  }
+  CHECK_FALSE(refused("chat/NOBODY", "hi").contains("user"));
+}
+
 TEST_CASE("who has proved it may have a token, a gateway by itself may not") {
   Device gateway = Gateway();
   const std::string alice = Server().NewUser("alice");
