@@ -146,11 +146,13 @@ struct EngineCounts {
   uint64_t cache_misses = 0;               // … that had to be read
   uint64_t presence_changes = 0;           // told, once for each who was told
   uint64_t presence_publishes = 0;         // … in so many publishes
-  uint64_t push_handed = 0;                // push jobs given to gateways
-  uint64_t push_delivered = 0;             // … that they said were delivered
-  uint64_t push_failed = 0;                // … or weren't
-  uint64_t push_dead = 0;                  // … that were given up
-  uint64_t push_refused = 0;               // messages that made no job, for there were too many
+  using ByProvider = std::array<uint64_t, kPushProviders>;
+  ByProvider push_handed{};     // push jobs given to gateways
+  ByProvider push_delivered{};  // … that they said were delivered
+  ByProvider push_failed{};     // … or weren't
+  ByProvider push_gone{};       // opt-ins whose provider said that they are gone
+  uint64_t push_dead = 0;       // … that were given up
+  uint64_t push_refused = 0;    // messages that made no job, for there were too many
 };
 
 class Engine {
@@ -666,6 +668,9 @@ class Engine {
   void HandOut(const User& user, const PushJob& due, SessionId taker);
   std::string PushJson(const PushJob& job, const std::string& target) const;
   void PushFailed(uint64_t id, const std::string& reason, int64_t retry_after_ms);
+  void PushLost(uint64_t id);
+  int64_t PushWait(uint32_t times, int64_t max_ms) const;
+  void PushAgain(PushJob job, int64_t wait_ms, const std::string& given_up);
   void PushDone(Session& session, const Asker& asker, std::string_view payload);
   static Status ReadPushOutcome(const nlohmann::json& done, PushOutcome* outcome);
   void TakePushOutcome(const PushJob& job, const PushOutcome& outcome);

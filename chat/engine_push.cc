@@ -7,8 +7,8 @@
 //     ├─ push/done ok      done. What came meanwhile is the next job
 //     ├─ push/done gone    the opt-in ends, with all its jobs
 //     ├─ push/done drop    dead letter
-//     └─ failed, the lease ends, the gateway leaves: due again, later each time, until it is given
-//        up: dead letter
+//     ├─ failed, the lease ends: due again, later each time, until it is given up: dead letter
+//     └─ the gateway leaves: due again soon, and given up much later, for it may be the job's fault
 //
 // Who has opt-ins is known for all users, by hash; the opt-ins themselves are a part of a user's
 // state in memory, loaded before a message to it is numbered.
@@ -35,6 +35,7 @@ constexpr size_t kPushLoadsMax = 100;
 constexpr uint64_t kUnconfirmedMax = 100;  // messages of a lost connection that wake
 constexpr int64_t kPushLoadMs = 5000;      // before one whose user can't be read is tried again
 constexpr int64_t kPushRetryMaxMs = 3'600'000;  // between two attempts
+constexpr int64_t kPushLossWaitMaxMs = 60'000;  // … after its gateway went away
 constexpr uint64_t kRetryAfterMaxMs = 24 * 3'600'000;
 constexpr size_t kPushTurnMax = 1000;  // jobs of a provider that one turn starts, or gives up
 
@@ -155,8 +156,11 @@ Status Engine::LoadPush() {
   if (!status.ok()) return status;
   auto jobs = roster_->PushJobs();
   if (!jobs) return jobs.error();
+  // Devices have time to come back before they are woken.
+  int64_t due_ms = env_->NowMs() + std::max(options_.push_delay_ms, options_.presence_grace_ms);
   for (PushJobRecord& record : *jobs) {
     PushJob job;
+    job.due_ms = due_ms;
     job.record = std::move(record);
     push_.Move(std::move(job));
   }
@@ -369,7 +373,7 @@ void Engine::LeavePush(const Session& session, Channel channel) {
 void Engine::LeavePush(const Session& session) {
   if (!session.service) return;
   for (auto& takers : push_takers_) std::erase(takers, session.id);
-  for (uint64_t id : push_.OutTo(session.id)) PushFailed(id, "its gateway went away", 0);
+  for (uint64_t id : push_.OutTo(session.id)) PushLost(id);
 }
 
 // The next of them that may have one more job; 0: none.
@@ -456,7 +460,7 @@ void Engine::HandOut(const User& user, const PushJob& due, SessionId taker) {
   Effect& effect = Emit(taker, PushChannel(job.record.provider));
   effect.payload = PushJson(job, target);
   effect.needs = job.lsn;
-  ++counts_.push_handed;
+  ++counts_.push_handed[static_cast<size_t>(job.record.provider)];
   push_.Move(std::move(job));
 }
 
@@ -485,15 +489,36 @@ std::string Engine::PushJson(const PushJob& job, const std::string& target) cons
 // It wasn't delivered this time.
 void Engine::PushFailed(uint64_t id, const std::string& reason, int64_t retry_after_ms) {
   PushJob job = *push_.Find(id);
-  job.taker = 0;
   ++job.attempts;
-  ++counts_.push_failed;
+  ++counts_.push_failed[static_cast<size_t>(job.record.provider)];
+  int64_t wait_ms = std::max(PushWait(job.attempts, kPushRetryMaxMs), retry_after_ms);
+  bool last = job.attempts >= options_.push_attempts_max;
+  PushAgain(std::move(job), wait_ms, last ? reason : "");
+}
+
+// Its gateway went away, which says nothing of the target.
+void Engine::PushLost(uint64_t id) {
+  PushJob job = *push_.Find(id);
+  ++job.losses;
+  int64_t wait_ms = PushWait(job.losses, kPushLossWaitMaxMs);
+  bool last = job.losses >= kPushLossesMax;
+  PushAgain(std::move(job), wait_ms, last ? "its gateway went away" : "");
+}
+
+// Doubled each time.
+int64_t Engine::PushWait(uint32_t times, int64_t max_ms) const {
   int64_t wait_ms = std::max<int64_t>(1, options_.push_retry_ms);
-  for (uint32_t i = 1; i < job.attempts && wait_ms < kPushRetryMaxMs; ++i) wait_ms *= 2;
-  job.due_ms = now_ms_ + std::max(std::min(wait_ms, kPushRetryMaxMs), retry_after_ms);
-  bool last = job.attempts >= options_.push_attempts_max && log_->journal_ok();
+  for (uint32_t i = 1; i < times && wait_ms < max_ms; ++i) wait_ms *= 2;
+  return std::min(wait_ms, max_ms);
+}
+
+// `given_up`: why it isn't handed out again; empty: it is.
+void Engine::PushAgain(PushJob job, int64_t wait_ms, const std::string& given_up) {
+  uint64_t id = job.record.id;
+  job.taker = 0;
+  job.due_ms = now_ms_ + wait_ms;
   push_.Move(std::move(job));
-  if (last) EndPushJob(id, reason, &Change());
+  if (!given_up.empty() && log_->journal_ok()) EndPushJob(id, given_up, &Change());
 }
 
 // push/done.
@@ -507,7 +532,8 @@ void Engine::PushDone(Session& session, const Asker& asker, std::string_view pay
   PushOutcome outcome;
   if (Status status = ReadPushOutcome(*done, &outcome); !status.ok()) return Refuse(asker, status);
   const PushJob* job = push_.Find(outcome.id);
-  bool stale = job == nullptr || outcome.number > NumberOf(job->record) ||
+  bool stale = job == nullptr ||
+               outcome.number > std::max(NumberOf(job->record), job->handed_number) ||
                (job->taker != session.id && outcome.kind != PushOutcome::Kind::kOk);
   if (stale) return Refuse(asker, {Code::kNotFound, "no such job is in your hands"});
   if (!log_->journal_ok()) return Refuse(asker, Unwritable());
@@ -540,7 +566,9 @@ Status Engine::ReadPushOutcome(const json& done, PushOutcome* outcome) {
             "one of \"ok\":true, \"gone\":true, \"failed\":\"<why>\", \"drop\":\"<why>\""};
   }
   outcome->reason = CutText(failed.empty() ? drop : failed, kPushReasonBytesMax);
-  return ReadNumber(done, "retry_after_ms", 0, kRetryAfterMaxMs, &outcome->retry_after_ms);
+  status = ReadNumber(done, "retry_after_ms", 0, UINT64_MAX, &outcome->retry_after_ms);
+  outcome->retry_after_ms = std::min(outcome->retry_after_ms, kRetryAfterMaxMs);
+  return status;
 }
 
 void Engine::TakePushOutcome(const PushJob& job, const PushOutcome& outcome) {
@@ -557,21 +585,24 @@ void Engine::TakePushOutcome(const PushJob& job, const PushOutcome& outcome) {
   }
 }
 
-// The device was woken for the messages up to `number`. What came after them is the next job.
+// The device was woken for the messages up to `number`. What came after them is the next job. Of
+// what was handed out last the count says whether there is any: a group's numbers may have become
+// its own in place of the user's meanwhile.
 void Engine::PushDelivered(const PushJob& done, uint64_t number) {
   PushJob job = done;
   Transaction& change = Change();
   Lsn lsn = change.lsn;
   EndPushJob(job.record.id, "", &change);
-  ++counts_.push_delivered;
+  ++counts_.push_delivered[static_cast<size_t>(job.record.provider)];
   RememberWoken(job.record);
-  if (number >= NumberOf(job.record)) return;
+  bool handed = number == job.handed_number;
+  bool more = handed ? job.record.count > job.handed_count : number < NumberOf(job.record);
+  if (!more) return;
   PushJob next;
   next.record = job.record;
   next.record.id = (lsn.value() << 16) + change.records.size();
   next.record.created_ms = now_ms_;
-  bool counted = number == job.handed_number && job.record.count > job.handed_count;
-  next.record.count = counted ? job.record.count - job.handed_count : 1;
+  next.record.count = handed ? job.record.count - job.handed_count : 1;
   next.due_ms = now_ms_ + std::max(options_.push_delay_ms, options_.push_again_s * 1000);
   change.records.emplace_back(next.record);
   push_.Put(std::move(next), lsn);
@@ -591,7 +622,9 @@ void Engine::PushGone(const PushJob& job) {
     if (target != nullptr && target->ts_ms != target_ms) return PushFailed(record.id, "renewed", 0);
     Transaction& change = Change();
     EndPushJob(record.id, "the target is gone", &change);
-    if (target != nullptr) EndOptIn(user, record.device, record.provider, &change);
+    if (target == nullptr) return;
+    EndOptIn(user, record.device, record.provider, &change);
+    ++counts_.push_gone[static_cast<size_t>(record.provider)];
   };
   if (Load(UserOf(record.user), kPush, end) == Ready::kNow) end(Status());
 }

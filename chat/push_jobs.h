@@ -26,6 +26,7 @@
 namespace parley {
 
 inline constexpr size_t kPushProviders = 5;
+inline constexpr uint32_t kPushLossesMax = 100;  // gateways that go away with a job, one by one
 
 // "webpush", "ntfy", "webhook", "fcm", "apns".
 std::string_view PushProviderName(PushProvider provider);
@@ -45,6 +46,7 @@ struct PushJob {
   int64_t due_ms = 0;   // it waits: not before; it is out: its lease's end
   SessionId taker = 0;  // 0: it waits
   uint32_t attempts = 0;
+  uint32_t losses = 0;         // of gateways that had it
   uint64_t handed_number = 0;  // NumberOf, when it was handed out last
   uint64_t handed_count = 0;   // the record's count then
   int64_t target_ms = 0;       // of the opt-in that was handed out with it

@@ -10,6 +10,14 @@ namespace {
 // A parleyctl that is at work when the broker starts.
 constexpr std::chrono::seconds kLockPatience{10};
 
+nlohmann::json ByProvider(const EngineCounts::ByProvider& counts) {
+  nlohmann::json json = nlohmann::json::object();
+  for (size_t i = 0; i < counts.size(); ++i) {
+    json[std::string(PushProviderName(static_cast<PushProvider>(i)))] = counts[i];
+  }
+  return json;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Host>> Host::Start(const Options& options) {
@@ -131,9 +139,10 @@ Host::FigureList Host::Figures() const {
       {"engine/cached_bytes", told.cached_bytes},
       {"engine/effects_waiting", release_.size()},
       {"push/jobs", told.push_jobs},
-      {"push/handed", told.counts.push_handed},
-      {"push/delivered", told.counts.push_delivered},
-      {"push/failed", told.counts.push_failed},
+      {"push/handed", ByProvider(told.counts.push_handed)},
+      {"push/delivered", ByProvider(told.counts.push_delivered)},
+      {"push/failed", ByProvider(told.counts.push_failed)},
+      {"push/gone", ByProvider(told.counts.push_gone)},
       {"push/dead_letters", told.counts.push_dead},
       {"push/refused", told.counts.push_refused},
       {"cache/hits", told.counts.cache_hits},
