@@ -105,6 +105,7 @@ class World {
     bool mended = false;      // gateways do right
     uint64_t away_since = 0;  // Oracle::tried
     std::map<std::string, uint64_t> told;
+    std::map<std::string, uint64_t> told_gseq;  // by jobs that have no seq
     std::map<std::string, uint64_t> done;
     std::map<std::string, uint64_t> dead;  // as dead letters
   };

@@ -90,6 +90,10 @@ void World::EndPush(Phone& gateway, const json& job, const char* how, const json
       throw Violation{"pushed again though it was done: " + job.dump()};
     if (seq <= told && !pushes_.amiss) throw Violation{"pushed twice: " + job.dump()};
     told = std::max(told, seq);
+  } else {
+    // One of a group that is no longer copied into logs, and of what was before.
+    uint64_t& told = pushes_.told_gseq[with];
+    told = std::max(told, job.at("gseq").get<uint64_t>());
   }
   json done = outcome;
   done["job"] = job["job"];
@@ -108,8 +112,10 @@ bool World::PushesAreDone() {
   auto letters = server_.roster().PushDeadLetters(kPushDeadLettersMax);
   if (!jobs || !letters || !jobs->empty()) return false;
   for (const PushDeadLetter& letter : *letters) {
-    uint64_t& last = pushes_.dead[ConversationOf(letter.job.from.str(), letter.job.group.str())];
-    last = std::max(last, letter.job.seq.value());
+    const std::string with = ConversationOf(letter.job.from.str(), letter.job.group.str());
+    const bool in_log = letter.job.seq > Seq();
+    uint64_t& last = in_log ? pushes_.dead[with] : pushes_.told_gseq[with];
+    last = std::max(last, in_log ? letter.job.seq.value() : letter.job.gseq.value());
   }
   pushes_.done = pushes_.told;
   pushes_.amiss = false;
@@ -125,6 +131,7 @@ void World::CheckPushes() {
     if (oracle_.message(entry.token).first_tried <= pushes_.away_since) continue;
     const std::string with = ConversationOf(entry.from, entry.group);
     if (seq <= pushes_.told[with] || seq <= pushes_.dead[with]) continue;
+    if (entry.gseq > 0 && entry.gseq <= pushes_.told_gseq[with]) continue;
     throw Violation{"no push for " + std::to_string(seq) + ": " + entry.text};
   }
 }
