@@ -138,6 +138,8 @@ class Host {
   void DeliverEffects();
   void Hold(Session& session, Effect effect);
   void Close(const Session& session);
+  void EndClosing();
+  void Kick(std::string client_id);
   void Deliver(const Session& session, const Effect& effect);
   void DeliverFanout(const Effect& effect);
   void PublishGroup(const Session& session, const Effect& effect, int qos);
@@ -184,6 +186,8 @@ class Host {
 
   bool ticked_ = false;
   bool reloading_ = false;
+  bool kicking_ = false;
+  std::vector<SessionId> closing_;  // in the next tick
   std::vector<Effect> taken_;
   int64_t second_ = 0;
   int64_t figures_s_ = 0;

@@ -177,8 +177,7 @@ void Host::TakeVerdicts() {
     mosquitto_log_printf(MOSQ_LOG_NOTICE, "parley: auth: refused user=%s reason=%s",
                          pending->who.user.str().c_str(),
                          std::string(LoginRefusalName(verdict.result.refusal)).c_str());
-    std::string client_id = pending->who.device.str();
-    mosquitto_kick_client_by_clientid(client_id.c_str(), false);
+    Kick(pending->who.device.str());
   }
 }
 
@@ -194,6 +193,7 @@ void Host::OnReload() { reloading_ = true; }
 // Access.
 
 int Host::OnAclCheck(mosquitto_evt_acl_check* event) {
+  if (kicking_ && event->access == MOSQ_ACL_SUBSCRIBE) return MOSQ_ERR_SUCCESS;
   Session* session = sessions_.Find(event->client);
   if (session == nullptr || sessions_.TakenOver(*session)) return Will(session, *event);
   switch (event->access) {
@@ -430,8 +430,7 @@ void Host::EndSessions(const UserId& user) {
   sessions_.ForEach([&](const Session& session) {
     if (session.who.user == user) clients.push_back(session.who.device.str());
   });
-  for (const std::string& client : clients)
-    mosquitto_kick_client_by_clientid(client.c_str(), false);
+  for (const std::string& client : clients) Kick(client);
 }
 
 }  // namespace parley

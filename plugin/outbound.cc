@@ -61,6 +61,7 @@ void Host::OnTick(mosquitto_evt_tick* event) {
   wake_.Drain();
   reloading_ = false;
   if (!ticked_) FirstTick();
+  EndClosing();
   std::vector<std::function<void()>> jobs;
   {
     std::lock_guard lock(broker_jobs_mutex_);
@@ -111,15 +112,30 @@ void Host::Hold(Session& session, Effect effect) {
   if (held.effects.size() < kHeldEffectsMax && held.effect_bytes < kHeldEffectBytesMax) return;
   held.effects.clear();
   held.effect_bytes = 0;
-  std::string client_id = session.who.device.str();
-  mosquitto_kick_client_by_clientid(client_id.c_str(), false);
+  Kick(session.who.device.str());
+}
+
+// In the next tick: what was published before, such as why it is closed, the broker delivers at the
+// top of its loop, and a kick would overtake it.
+void Host::Close(const Session& session) {
+  closing_.push_back(session.id);
+  wake_.Signal();
 }
 
 // By client id, which in a takeover is already another session's.
-void Host::Close(const Session& session) {
-  if (sessions_.TakenOver(session)) return;
-  std::string client_id = session.who.device.str();
+void Host::EndClosing() {
+  for (SessionId id : std::exchange(closing_, {})) {
+    const Session* session = sessions_.Find(id);
+    if (session != nullptr && !sessions_.TakenOver(*session)) Kick(session->who.device.str());
+  }
+}
+
+// Of a session that lasts the broker asks meanwhile whether it may still subscribe to what it is
+// subscribed to, at QoS 0: that stays as it is. The id is a copy: the session ends in here.
+void Host::Kick(std::string client_id) {
+  kicking_ = true;
   mosquitto_kick_client_by_clientid(client_id.c_str(), false);
+  kicking_ = false;
 }
 
 // One message as it stands to many. Who isn't verified yet gets it when it is, as an effect to it
@@ -254,7 +270,7 @@ void Host::EverySecond(int64_t now_s) {
     if (session.expires_s > 0 && session.expires_s <= now_s)
       ended.push_back(session.who.device.str());
   });
-  for (const std::string& client : ended) mosquitto_kick_client_by_clientid(client.c_str(), false);
+  for (const std::string& client : ended) Kick(client);
   if (now_s - disk_s_ >= kDiskEveryS) {
     disk_s_ = now_s;
     MeasureDisk();

@@ -99,6 +99,18 @@ TEST_CASE("a removed device's session ends, and its token and its place are gone
   CHECK(again.Receive()["body"] == "live");
 }
 
+TEST_CASE("a device that removes itself is answered before it is put out") {
+  const int version = GENERATE(4, 5);
+  const bool lasting = GENERATE(false, true);
+  for (int n = 0; n < 10; ++n) {
+    Device phone =
+        Server().Open(Server().NewUser("alice"),
+                      {.version = version, .clean = !lasting, .session_expiry_s = lasting * 3600u});
+    phone.AskDone("devices.remove", {{"device", phone.client_id()}});
+    CHECK(phone.AwaitClosed());
+  }
+}
+
 TEST_CASE("a device that is away is removed as well") {
   Device phone = Server().Open(Server().NewUser("alice"));
   const std::string id = phone.user() + ":laptop";

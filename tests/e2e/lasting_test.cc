@@ -45,5 +45,21 @@ TEST_CASE("a device that was lost with a full window gets the rest when it retur
   }
 }
 
+TEST_CASE("a lasting session that Parley ended returns with its subscriptions as they were") {
+  const int version = GENERATE(4, 5);
+  Device alice = Server().Open(Server().NewUser("alice"));
+  const std::string bob = Server().NewUser("bob");
+  const DeviceOptions lasting{.version = version, .clean = false, .session_expiry_s = 3600};
+  Device phone = Server().Open(bob, lasting);
+  Device laptop = Server().Open(bob, {.name = "laptop"});
+  laptop.AskDone("account.password", {{"old", laptop.password()}, {"new", "a new one"}});
+  CHECK(phone.AwaitClosed());
+  Device again(Server().port(), bob, "a new one", lasting);
+  again.Login();
+  CHECK(again.session_present());
+  alice.Say(bob, "hi");
+  CHECK(again.Next(again.inbox()).qos == 1);
+}
+
 }  // namespace
 }  // namespace parley::e2e

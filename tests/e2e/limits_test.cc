@@ -73,7 +73,9 @@ TEST_CASE("a connection too many is closed, and the others go on") {
     devices.push_back(Server().OpenDeaf(user, {.name = std::to_string(i), .version = version}));
   }
   Device more = Server().Offline(user, {.name = "more", .version = version});
-  CHECK_FALSE(more.TryLogin());
+  REQUIRE(more.Connect(more.ConnectOptions()) == 0);
+  CHECK(CodeOf(more.NextError()) == "too_large");
+  CHECK(more.AwaitClosed());
   for (Device& device : devices) device.AskDone("sync");
   // One that takes another's place is not one more.
   Device again = Server().OpenDeaf(user, {.name = "1", .version = version});
