@@ -30,7 +30,8 @@ Host::Host(const Options& options)
     : options_(options),
       release_([this] { wake_.Signal(); }),
       disk_(options.data_dir),
-      sessions_(options.session_expiry_s),
+      sessions_(options.sessions,
+                [this](const std::string& client_id) { return BrokerKeeps(client_id); }),
       started_ms_(env_->NowMs()) {}
 
 Status Host::Open() {

@@ -107,7 +107,7 @@ class Host {
   std::vector<GroupId> LeaveGroups(Session& session);
   void Welcome(Session& session);
   void EndSessions(const UserId& user);
-  bool ClientIdAllowed(std::string_view client_id, const UserId& user, std::string* why);
+  bool ClientIdAllowed(mosquitto* client, const UserId& user, std::string* why);
   void Dropped(Session& session, bool v5);
   int Will(const Session* taken_over, const mosquitto_evt_acl_check& event);
   int AclWrite(Session& session, const mosquitto_evt_acl_check& event);
@@ -140,6 +140,7 @@ class Host {
   void Close(const Session& session);
   void EndClosing();
   void Kick(std::string client_id);
+  bool BrokerKeeps(const std::string& client_id);
   void Deliver(const Session& session, const Effect& effect);
   void DeliverFanout(const Effect& effect);
   void PublishGroup(const Session& session, const Effect& effect, int qos);

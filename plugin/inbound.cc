@@ -22,6 +22,12 @@ constexpr size_t kCorrelationBytesMax = 1024;
 
 constexpr int kProtocolMqtt5 = 5;
 
+// An MQTT 5 session can last after a clean start, too: its expiry can't be read here.
+bool MayLast(const mosquitto* client) {
+  return !mosquitto_client_clean_session(client) ||
+         mosquitto_client_protocol_version(client) == kProtocolMqtt5;
+}
+
 Status Busy() { return {Code::kBusy, "the backlog is full; try again"}; }
 
 // One answer for all: nobody learns what groups there are.
@@ -57,9 +63,9 @@ int Host::OnBasicAuth(mosquitto_evt_basic_auth* event) {
     why = "anonymous";
   } else if (engine_->overrun()) {
     why = LoginRefusalName(LoginRefusal::kBusy);
-  } else if (ClientIdAllowed(client_id, UserId(user), &why)) {
-    // A login that may still turn out wrong must not end somebody's session.
-    bool may_pend = !sessions_.Connected(client_id);
+  } else if (ClientIdAllowed(client, UserId(user), &why)) {
+    // A login that may still turn out wrong must not end somebody's session, or take it.
+    bool may_pend = !sessions_.Connected(client_id) && !sessions_.Away(client_id);
     LoginResult result =
         logins_->Check(user, client_id, password, address == nullptr ? "" : address, may_pend);
     if (result.kind != LoginResult::Kind::kRefused) {
@@ -81,11 +87,16 @@ int Host::Recheck(const Who& who) {
   return account && !account->disabled ? MOSQ_ERR_SUCCESS : MOSQ_ERR_AUTH;
 }
 
-bool Host::ClientIdAllowed(std::string_view client_id, const UserId& user, std::string* why) {
+bool Host::ClientIdAllowed(mosquitto* client, const UserId& user, std::string* why) {
+  const char* id = mosquitto_client_id(client);
+  const std::string client_id = id == nullptr ? "" : id;
+  int64_t now_s = env_->NowMs() / 1000;
   if (!CheckClientId(client_id, user).ok()) {
     *why = "bad_client_id";
-  } else if (sessions_.HeldByOther(std::string(client_id), user, env_->NowMs() / 1000)) {
+  } else if (sessions_.HeldByOther(client_id, user, now_s)) {
     *why = "client_id_taken";
+  } else if (MayLast(client) && !sessions_.MayLast(client_id, user, now_s)) {
+    *why = "too_many_lasting";
   }
   return why->empty();
 }
@@ -98,10 +109,9 @@ void Host::StartSession(mosquitto* client, Who who, const LoginResult& login) {
     auto account = directory_->Find(who.user);
     who.role = account && account->role == Role::kService ? Role::kService : Role::kUser;
   }
-  Session& session = sessions_.Add(client, std::move(who), !clean, env_->NowMs() / 1000);
+  Session& session = sessions_.Add(client, std::move(who), !clean);
   figures_.sessions = sessions_.size();
-  // An MQTT 5 session can last after a clean start too: its expiry can't be read here.
-  session.lasting = !clean || mosquitto_client_protocol_version(client) == kProtocolMqtt5;
+  session.lasting = MayLast(client);
   session.expires_s = login.expires_s;
   if (pending) {
     session.held = std::make_unique<Held>();

@@ -221,7 +221,10 @@ const std::vector<Row>& Rows() {
            8, 1 << 20, [](Options & o) -> auto& { return o.password_memory_kib; })},
       {{"session_expiry_s", "86400", "s"},
        ToNumber(
-           0, 31'536'000, [](Options & o) -> auto& { return o.session_expiry_s; })},
+           0, 31'536'000, [](Options & o) -> auto& { return o.sessions.expiry_s; })},
+      {{"user_lasting_max", "100", "lasting sessions of one user that are away"},
+       ToNumber(
+           1, 1'000'000, [](Options & o) -> auto& { return o.sessions.lasting_max; })},
       {{"tick_deliveries_max", "500", "publishes"},
        ToNumber(
            1, 1'000'000, [](Options & o) -> auto& { return o.tick_deliveries_max; })},

@@ -11,6 +11,7 @@
 
 #include "chat/engine_thread.h"
 #include "plugin/login.h"
+#include "plugin/sessions.h"
 #include "storage/log.h"
 
 namespace parley {
@@ -24,7 +25,7 @@ struct Options {
   EngineThread::Options engine;
   LoginOptions login;
   size_t password_memory_kib = 4096;
-  int64_t session_expiry_s = 86400;
+  Sessions::Limits sessions;
   size_t tick_deliveries_max = 500;
   int64_t sys_interval_s = 10;
   WakeMethod wake = WakeMethod::kAuto;

@@ -62,6 +62,7 @@ void Host::OnTick(mosquitto_evt_tick* event) {
   reloading_ = false;
   if (!ticked_) FirstTick();
   EndClosing();
+  sessions_.Settle(env_->NowMs() / 1000);
   std::vector<std::function<void()>> jobs;
   {
     std::lock_guard lock(broker_jobs_mutex_);
@@ -136,6 +137,20 @@ void Host::Kick(std::string client_id) {
   kicking_ = true;
   mosquitto_kick_client_by_clientid(client_id.c_str(), false);
   kicking_ = false;
+}
+
+// 2.0 has no question like this, but tells whether there was a session to kick. One that isn't
+// connected stays as it is when it is kicked with its will (plugin_public.c: disconnect_client,
+// loop.c: do_disconnect); of an MQTT 5 client it keeps a packet of some bytes that is never sent.
+bool Host::BrokerKeeps(const std::string& client_id) {
+#if PARLEY_MOSQUITTO_2_1
+  return mosquitto_client(client_id.c_str()) != nullptr;
+#else
+  kicking_ = true;
+  int rc = mosquitto_kick_client_by_clientid(client_id.c_str(), true);
+  kicking_ = false;
+  return rc == MOSQ_ERR_SUCCESS;
+#endif
 }
 
 // One message as it stands to many. Who isn't verified yet gets it when it is, as an effect to it

@@ -62,11 +62,22 @@ bool Sessions::Connected(std::string_view client_id) const {
   return by_device_.contains(client_id);
 }
 
-bool Sessions::HeldByOther(const std::string& client_id, const UserId& user, int64_t now_s) const {
+bool Sessions::HeldByOther(const std::string& client_id, const UserId& user, int64_t now_s) {
   auto connected = by_device_.find(client_id);
   if (connected != by_device_.end()) return connected->second->who.user != user;
   auto it = remembered_.find(client_id);
-  return it != remembered_.end() && it->second.user != user && it->second.until_s > now_s;
+  return it != remembered_.end() && it->second.user != user && Ask(it, now_s);
+}
+
+bool Sessions::MayLast(const std::string& client_id, const UserId& user, int64_t now_s) {
+  auto of = remembered_of_.find(user);
+  if (of == remembered_of_.end() || of->second.size() < limits_.lasting_max) return true;
+  size_t kept = 0;
+  for (const std::string& one : std::vector<std::string>(of->second)) {
+    if (one == client_id) return true;
+    if (Ask(remembered_.find(one), now_s)) ++kept;
+  }
+  return kept < limits_.lasting_max;
 }
 
 bool Sessions::TakenOver(const Session& session) const {
@@ -80,7 +91,7 @@ UserId Sessions::TakeEnded(const mosquitto* client) {
   return right ? std::exchange(ended_user_, UserId()) : UserId();
 }
 
-Session& Sessions::Add(const mosquitto* client, Who who, bool resume, int64_t now_s) {
+Session& Sessions::Add(const mosquitto* client, Who who, bool resume) {
   ended_ = nullptr;
   Session session;
   session.id = ++last_id_;
@@ -91,7 +102,7 @@ Session& Sessions::Add(const mosquitto* client, Who who, bool resume, int64_t no
   if (resume && before != by_device_.end() && before->second->lasting) {
     session.to = before->second->to.Copy();  // a takeover: the old connection is still here
   } else if (resume && known != remembered_.end() && known->second.user == session.who.user &&
-             known->second.until_s > now_s) {
+             kept_(device)) {
     session.to = std::move(known->second.to);
   }
   if (known != remembered_.end()) Forget(known);
@@ -113,7 +124,7 @@ SessionId Sessions::Remove(const mosquitto* client, int64_t now_s) {
   auto device = by_device_.find(session.who.device.str());
   if (device != by_device_.end() && device->second == &session) {
     by_device_.erase(device);
-    if (session.lasting && session.to.Any() && !session.held) {
+    if (session.lasting && !session.held) {
       Remember(session, now_s);
     }
   }
@@ -127,10 +138,9 @@ SessionId Sessions::Remove(const mosquitto* client, int64_t now_s) {
 
 void Sessions::Remember(Session& session, int64_t now_s) {
   const std::string& device = session.who.device.str();
-  auto& devices = remembered_of_[session.who.user];
-  if (devices.size() >= kRememberedMax) Forget(remembered_.find(devices.front()));
   remembered_of_[session.who.user].push_back(device);
-  remembered_[device] = {session.who.user, std::move(session.to), now_s + expiry_s_};
+  remembered_[device] = {session.who.user, std::move(session.to), now_s + limits_.expiry_s};
+  left_.push_back(device);
 }
 
 Sessions::RememberedMap::iterator Sessions::Forget(RememberedMap::iterator which) {
@@ -140,9 +150,30 @@ Sessions::RememberedMap::iterator Sessions::Forget(RememberedMap::iterator which
   return remembered_.erase(which);
 }
 
+bool Sessions::Ask(RememberedMap::iterator which, int64_t now_s) {
+  Remembered& session = which->second;
+  if (now_s < session.believe_s) return true;
+  if (!kept_(which->first)) {
+    Forget(which);
+    return false;
+  }
+  session.believe_s = now_s + kBelievedS;
+  session.ask_s = std::max(session.ask_s, session.believe_s);
+  return true;
+}
+
+void Sessions::Settle(int64_t now_s) {
+  for (const std::string& device : std::exchange(left_, {})) {
+    auto it = remembered_.find(device);  // none where it came back meanwhile
+    if (it != remembered_.end()) (void)Ask(it, now_s);
+  }
+}
+
 void Sessions::Expire(int64_t now_s) {
   for (auto it = remembered_.begin(); it != remembered_.end();) {
-    it = it->second.until_s <= now_s ? Forget(it) : std::next(it);
+    auto next = std::next(it);
+    if (it->second.ask_s <= now_s) (void)Ask(it, now_s);
+    it = next;
   }
 }
 

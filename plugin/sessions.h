@@ -5,9 +5,12 @@
 // old one ends, under the same client id. So ends are by pointer, deliveries by client id, and an
 // unknown pointer is nobody.
 //
-// A device whose broker session outlives its connection doesn't subscribe again when it returns:
-// its subscriptions are remembered here for session_expiry_s, by client id and user; of one user at
-// most kRememberedMax, those that left last.
+// A session that the broker keeps after its connection stays its user's: its client id is refused
+// to others, and its subscriptions are remembered, since its device doesn't subscribe again when it
+// returns. Which ones the broker keeps, a plugin isn't told (an MQTT 5 client's expiry can't be
+// read in 2.0). So each that may last is remembered when it leaves, and the broker is asked whether
+// it has it: soon after, again from expiry_s on, and where another user wants the client id or its
+// own has lasting_max of them. What the broker had is believed for kBelievedS.
 //
 // Broker thread only.
 #ifndef PARLEY_PLUGIN_SESSIONS_H_
@@ -15,11 +18,12 @@
 
 #include <array>
 #include <cstdint>
-#include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "chat/command.h"
@@ -35,7 +39,7 @@ inline constexpr int8_t kNotSubscribed = -1;
 using ChannelQos = std::array<int8_t, kChannels>;  // by Channel, but for kGroup
 
 inline constexpr size_t kGroupSubscriptionsMax = 1000;  // of one session
-inline constexpr size_t kRememberedMax = 1000;
+inline constexpr int64_t kBelievedS = 60;
 
 struct GroupQos {
   GroupId group;
@@ -77,14 +81,26 @@ struct Session {
 
 class Sessions {
  public:
-  explicit Sessions(int64_t expiry_s) : expiry_s_(expiry_s) {}
+  // Whether the broker has a session of that client id, which isn't connected.
+  using Kept = std::function<bool(const std::string& client_id)>;
+
+  struct Limits {
+    int64_t expiry_s = 86400;
+    size_t lasting_max = 100;  // of one user, away
+  };
+
+  Sessions(const Limits& limits, Kept kept) : limits_(limits), kept_(std::move(kept)) {}
 
   Session* Find(const mosquitto* client);
   Session* Find(SessionId id);
   // True where the client id is connected now.
   bool Connected(std::string_view client_id) const;
-  // True where another user has this client id, connected or with a broker session that may last.
-  bool HeldByOther(const std::string& client_id, const UserId& user, int64_t now_s) const;
+  // True where a session of this client id may be kept for its user, who isn't here.
+  bool Away(const std::string& client_id) const { return remembered_.contains(client_id); }
+  // True where another user has this client id, connected or with a session that the broker keeps.
+  bool HeldByOther(const std::string& client_id, const UserId& user, int64_t now_s);
+  // True where the broker may keep one more session of that user, or has this one.
+  bool MayLast(const std::string& client_id, const UserId& user, int64_t now_s);
 
   // True where its client id was taken over by a newer session: it is about to end.
   bool TakenOver(const Session& session) const;
@@ -92,9 +108,9 @@ class Sessions {
   // since; empty otherwise. Asked once.
   UserId TakeEnded(const mosquitto* client);
 
-  // Adds a session; takes the remembered subscriptions where `resume`.
-  Session& Add(const mosquitto* client, Who who, bool resume, int64_t now_s);
-  // Ends it; remembers its subscriptions where it may last. Returns its id, or 0 where unknown.
+  // Adds a session; takes the remembered subscriptions where it resumes one that the broker has.
+  Session& Add(const mosquitto* client, Who who, bool resume);
+  // Ends it; remembers it where it may last. Returns its id, or 0 where unknown.
   SessionId Remove(const mosquitto* client, int64_t now_s);
 
   size_t size() const { return by_client_.size(); }
@@ -103,21 +119,27 @@ class Sessions {
   void ForEach(F f) {
     for (auto& [client, session] : by_client_) f(session);
   }
-  // Drops what has expired. Now and then.
+  // Asks the broker about those that have left since, none of which is on its way out any more.
+  void Settle(int64_t now_s);
+  // Drops what the broker no longer has, of what is older than expiry_s. Now and then.
   void Expire(int64_t now_s);
 
  private:
   struct Remembered {
     UserId user;
     Subscriptions to;
-    int64_t until_s = 0;
+    int64_t ask_s = 0;      // when the broker is to be asked
+    int64_t believe_s = 0;  // until then it needn't be
   };
   using RememberedMap = std::unordered_map<std::string, Remembered>;
 
   void Remember(Session& session, int64_t now_s);
   RememberedMap::iterator Forget(RememberedMap::iterator which);
+  // True where the broker has it still; else it is forgotten.
+  bool Ask(RememberedMap::iterator which, int64_t now_s);
 
-  const int64_t expiry_s_;
+  const Limits limits_;
+  const Kept kept_;
   SessionId last_id_ = 0;
   const mosquitto* ended_ = nullptr;  // TakeEnded; never dereferenced
   UserId ended_user_;
@@ -125,7 +147,8 @@ class Sessions {
   std::unordered_map<SessionId, Session*> by_id_;
   std::unordered_map<std::string_view, Session*> by_device_;  // the newest; keys live in sessions
   RememberedMap remembered_;
-  std::unordered_map<UserId, std::deque<std::string>> remembered_of_;  // a user's, oldest first
+  std::unordered_map<UserId, std::vector<std::string>> remembered_of_;
+  std::vector<std::string> left_;  // of them, those about which the broker wasn't asked yet
 };
 
 }  // namespace parley

@@ -344,6 +344,44 @@ TEST_CASE("a client id that another user's session holds is refused, connected o
   }
 }
 
+TEST_CASE("a lasting session is its user's also where it is subscribed to nothing") {
+  Scene scene(4);
+  MqttConnect options = scene.victim.ConnectOptions();
+  options.client_id = "held-" + scene.victim.user();
+  options.clean = false;
+  MqttClient holder(Server().port());
+  REQUIRE(holder.Connect(options) == 0);
+  holder.Disconnect();
+  CheckClientIdRefused(scene.attacker, options.client_id, false);
+  CheckClientIdRefused(scene.attacker, options.client_id, true);
+  REQUIRE(holder.Connect(options) == 0);
+  CHECK(holder.session_present());
+}
+
+TEST_CASE("a client id is anybody's once the broker has ended its session") {
+  const bool taken_back = GENERATE(false, true);
+  Scene scene(5);
+  MqttConnect options = scene.victim.ConnectOptions();
+  options.client_id = "freed-" + scene.victim.user();
+  options.version = 5;
+  MqttClient first(Server().port());
+  if (taken_back) {  // it was kept at first
+    options.clean = false;
+    options.session_expiry_s = 3600;
+    REQUIRE(first.Connect(options) == 0);
+    first.Disconnect();
+    options.session_expiry_s = 0;
+  }
+  REQUIRE(first.Connect(options) == 0);
+  REQUIRE(first.Subscribe(scene.victim.inbox(), 1) == 1);
+  first.Disconnect();
+  options = scene.attacker.ConnectOptions();
+  options.client_id = "freed-" + scene.victim.user();
+  MqttClient second(Server().port());
+  CHECK(second.Connect(options) == 0);
+  CHECK_FALSE(second.session_present());
+}
+
 TEST_CASE("a client id without a colon is anybody's while nobody holds it") {
   const int version = GENERATE(4, 5);
   Scene scene(version);

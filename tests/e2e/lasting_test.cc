@@ -61,5 +61,38 @@ TEST_CASE("a lasting session that Parley ended returns with its subscriptions as
   CHECK(again.Next(again.inbox()).qos == 1);
 }
 
+TEST_CASE("a user has so many lasting sessions away, and no more") {
+  static ChatServer server({.options = {{"plugin_opt_user_lasting_max", "2"}}}, 4);
+  const int version = GENERATE(4, 5);
+  const std::string user = server.NewUser("alice");
+  auto lasting = [&](const std::string& name) {
+    return server.Offline(
+        user, {.name = name, .version = version, .clean = false, .session_expiry_s = 3600});
+  };
+  Device first = lasting("1");
+  Device second = lasting("2");
+  for (Device* device : {&first, &second}) {
+    device->Login();
+    device->Disconnect();
+  }
+  Device third = lasting("3");
+  const size_t log = server.Log().size();
+  CHECK_FALSE(third.TryLogin());
+  server.AwaitLog("refused user=" + user + " reason=too_many_lasting", log);
+  // A session that ends with its connection is none of them; one that is back is away no more.
+  Device clean = server.OpenDeaf(user, {.name = "clean"});
+  first.Login();
+  CHECK(first.session_present());
+  third.Login();
+  // Where the broker keeps one of them no longer, there is room for another.
+  third.Disconnect();
+  first.Disconnect();
+  CHECK_FALSE(first.connected());
+  Device ends = server.OpenDeaf(user, {.name = "1"});
+  ends.Disconnect();
+  Device fourth = lasting("4");
+  CHECK_FALSE(fourth.TryLogin());  // 2 and 3
+}
+
 }  // namespace
 }  // namespace parley::e2e

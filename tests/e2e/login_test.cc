@@ -94,15 +94,17 @@ TEST_CASE("what a device sends while its password is verified is not lost") {
 
 TEST_CASE("a wrong password gets nothing while it is verified, nor what waits in a session") {
   const int version = GENERATE(4, 5);
+  const bool same_device = GENERATE(true, false);
   Device alice = SlowServer().Open(SlowServer().NewUser("carol"));
-  const std::string name = "slow-victim" + std::to_string(version);
-  const DeviceOptions lasting{.version = version, .clean = false, .session_expiry_s = 3600};
+  const std::string name = "slow-victim" + std::to_string(version) + (same_device ? "a" : "b");
+  DeviceOptions lasting{.version = version, .clean = false, .session_expiry_s = 3600};
   Device victim = SlowServer().Open(SlowUser(name), lasting);
   victim.set_auto_ack(false);
   alice.Say(name, "secret");
   victim.Receive();  // not acknowledged: the broker will send it again
   victim.Drop();
 
+  if (!same_device) lasting.name = "guesser";
   Device guesser(SlowServer().port(), name, "a wrong one", lasting);
   if (guesser.Connect(guesser.ConnectOptions()) == 0) {
     guesser.Subscribe(guesser.inbox(), 1);
@@ -113,6 +115,20 @@ TEST_CASE("a wrong password gets nothing while it is verified, nor what waits in
   // The session is still the victim's.
   victim.Login();
   CHECK(victim.session_present());
+}
+
+TEST_CASE("a wrong password leaves a session that is away as it was") {
+  const bool clean = GENERATE(false, true);
+  Device alice = SlowServer().Open(SlowServer().NewUser("alice"));
+  const std::string name = std::string("slow-away-") + (clean ? "clean" : "lasting");
+  Device victim = SlowServer().Open(SlowUser(name), {.clean = false});
+  victim.Disconnect();
+  Device guesser(SlowServer().port(), name, "a wrong one", {.clean = clean});
+  CHECK(guesser.Connect(guesser.ConnectOptions()) != 0);
+  victim.Login();
+  CHECK(victim.session_present());
+  alice.Say(name, "hi");  // it need not subscribe again
+  CHECK(victim.Receive()["body"] == "hi");
 }
 
 TEST_CASE("a wrong password sends nothing") {
