@@ -52,7 +52,7 @@ class Faults {
   Random random_;
   Clock::time_point due_;
   std::vector<std::string> left_;  // of the kinds, in this round
-  std::function<void()> end_;  // of the one that goes on
+  std::function<void()> end_;      // of the one that goes on
   std::map<std::string, uint64_t> counts_;
 };
 
