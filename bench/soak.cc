@@ -52,6 +52,10 @@ class SoakRun : public ClientEvents, private Chatters::Events {
     Arrivals arrivals;
     Act act;
   };
+  struct Said {
+    size_t from;
+    std::string id;
+  };
   struct Question {
     size_t asker;
     int64_t due_ns;
@@ -69,10 +73,13 @@ class SoakRun : public ClientEvents, private Chatters::Events {
 
   size_t Random(size_t below) { return random_() % below; }
   std::string GroupOf(size_t user) const;
+  std::string NextId() { return run_ + "-g" + std::to_string(++to_groups_); }
   std::string GroupText();
+  void TakeOwn(const Client& client, std::string_view payload);
   void SayToPeer(int64_t due_ns);
   void SayToGroup(int64_t due_ns);
   void SayToAll(int64_t due_ns);
+  void Refer(int64_t due_ns);
   void Type(int64_t due_ns);
   void Ask(int64_t due_ns);
   void Leave(int64_t due_ns);
@@ -102,6 +109,7 @@ class SoakRun : public ClientEvents, private Chatters::Events {
   Interval interval_;
   std::map<uint64_t, Question> questions_;  // under way, by rid
   std::vector<uint64_t> last_of_all_;       // each device's latest gseq; 0 where it just came
+  std::map<std::string, Said> said_;        // the latest of each group that is stored
   uint64_t asked_ = 0;
   uint64_t to_groups_ = 0;
   uint64_t deliveries_ = 0;
@@ -174,6 +182,7 @@ void SoakRun::StartStreams(int64_t now_ns) {
   start(1, &SoakRun::SayToPeer);
   start(1.0 / 10, &SoakRun::SayToGroup);
   start(1.0 / 200, &SoakRun::SayToAll);
+  start(1.0 / 20, &SoakRun::Refer);
   start(1.0 / 20, &SoakRun::Ask);
   start(1.0 / 20, &SoakRun::Type);
   start(1.0 / 50, &SoakRun::Leave);
@@ -218,8 +227,8 @@ void SoakRun::SayToPeer(int64_t due_ns) {
 }
 
 std::string SoakRun::GroupText() {
-  return R"({"id":")" + run_ + "-g" + std::to_string(++to_groups_) + R"(","body":")" +
-         std::string(options_.body_bytes, 'x') + R"("})";
+  return R"({"id":")" + NextId() + R"(","body":")" + std::string(options_.body_bytes, 'x') +
+         R"("})";
 }
 
 void SoakRun::SayToGroup(int64_t /*due_ns*/) {
@@ -232,6 +241,34 @@ void SoakRun::SayToAll(int64_t /*due_ns*/) {
   const size_t from = Random(options_.users);
   if (!chatters_.There(from)) return;
   clients_.Publish(clients_[from], "group/" + all_, GroupText());
+}
+
+void SoakRun::Refer(int64_t /*due_ns*/) {
+  const size_t member = Random(options_.users);
+  const std::string group = GroupOf(member);
+  const auto said = said_.find(group);
+  if (said == said_.end()) return;
+  const bool edit = to_groups_ % 2 == 0;
+  const size_t from = edit ? said->second.from : member;
+  if (!chatters_.There(from)) return;
+  clients_.Publish(clients_[from], "group/" + group,
+                   R"({"id":")" + NextId() + R"(","type":")" + (edit ? "edit" : "reaction") +
+                       R"(","body":"+1","ref":{"from":")" + UserName(said->second.from) +
+                       R"(","id":")" + said->second.id + R"("}})");
+}
+
+// A copy of one's own message to a group: it is stored, and can be referred to.
+void SoakRun::TakeOwn(const Client& client, std::string_view payload) {
+  const std::string head = R"("type":"message","id":")" + run_ + "-g";
+  const size_t at = payload.find(head);
+  if (at == payload.npos) return;
+  const std::string_view number = payload.substr(at + head.size());
+  const std::string_view id = number.substr(0, number.find('"'));
+  const std::string group = GroupOf(client.index);
+  if (payload.find(R"("from":")" + client.user + R"(","group":")" + group + '"') == payload.npos) {
+    return;
+  }
+  said_[group] = {client.index, run_ + "-g" + std::string(id)};
 }
 
 void SoakRun::Type(int64_t /*due_ns*/) {
@@ -252,6 +289,8 @@ void SoakRun::Ask(int64_t due_ns) {
       {"recent", ""},
       {"conversations", ""},
       {"presence", R"("contacts":true)"},
+      {"contacts.add", R"("user":")" + peer + '"'},
+      {"contacts.remove", R"("user":")" + peer + '"'},
   };
   const auto& [method, members] = kinds[++asked_ % kinds.size()];
   questions_[asked_] = {asker, due_ns};
@@ -262,7 +301,8 @@ void SoakRun::Ask(int64_t due_ns) {
 
 void SoakRun::Leave(int64_t due_ns) {
   const size_t index = Random(options_.users);
-  if (!chatters_.There(index)) return;
+  // One that has confirmed nothing yet would start live when it is back, without what came between.
+  if (!chatters_.There(index) || chatters_.LastSeq(index) == 0) return;
   ++departures_;
   clients_.Close(clients_[index], Random(4) == 0);
   const double away_s = std::uniform_real_distribution(1.0, 15.0)(random_);
@@ -296,6 +336,7 @@ void SoakRun::OnPublish(Client& client, const Publish& publish, int64_t now_ns) 
   ++deliveries_;
   if (publish.topic.starts_with("chat/")) {
     chatters_.Take(client, publish.payload, now_ns);
+    TakeOwn(client, publish.payload);
   } else if (publish.topic.starts_with("group/")) {
     TakeOfAll(client, publish.payload);
   } else if (publish.topic.starts_with("answer/")) {

@@ -6,7 +6,9 @@
 //
 //   rate / 10   messages to groups of 20, delivery inbox
 //   rate / 200  messages to a group of all, delivery topic
-//   rate / 20   questions: sync, history, recent, conversations, presence, in turn
+//   rate / 20   reactions to a group's latest message, and edits of it, by turns
+//   rate / 20   questions: sync, history, recent, conversations, presence, contacts added and
+//               removed, in turn
 //   rate / 20   typing
 //   rate / 50   devices that go, three of four by a lost connection, and come back in 1-15 s
 //
