@@ -18,7 +18,6 @@ constexpr std::chrono::seconds kPollDefault{30};
 constexpr uint64_t kPollSecondsMax = 60;
 
 // Behind a receipt: what is asked doesn't matter, only that it is answered after the receipt is.
-constexpr std::string_view kNothing = R"({"after":18446744073709551615,"limit":1})";
 
 std::string As(const std::string& user, const std::string& topic) {
   return "as/" + user + "/" + topic;
@@ -41,14 +40,6 @@ Result<std::chrono::seconds> TakeTimeout(Query* query) {
     return Error(Code::kBadRequest, "'timeout' must be a number from 0 to 60");
   }
   return std::chrono::seconds(seconds);
-}
-
-// The group of a receipt; empty: it has none, or is malformed, which the broker tells.
-std::string GroupIn(const std::string& receipt) {
-  auto object = ParseObject(receipt);
-  std::string group;
-  if (object && !ReadString(*object, "group", &group).ok()) group.clear();
-  return group;
 }
 
 // What /v1/login takes.
@@ -204,19 +195,9 @@ void Api::Updates(const ExchangePtr& exchange) {
   });
 }
 
-// The broker answers a receipt only where it refuses it. A request behind it tells that it wasn't.
 void Api::Receipts(const ExchangePtr& exchange) {
   doorkeeper_.Admit(exchange, "", [this, exchange](const std::string& user) {
-    const std::string& receipt = exchange->request().body;
-    std::string group = GroupIn(receipt);
-    std::string behind = As(user, group.empty() ? "ask/sync" : "ask/groups.get");
-    std::string nothing(kNothing);
-    if (!group.empty()) {
-      nothing = "{\"limit\":1,\"group\":";
-      AppendJsonString(group, &nothing);
-      nothing += "}";
-    }
-    link_->AskBehind(As(user, "receipt/" + user), receipt, behind, nothing, Pass(exchange, 204));
+    link_->Ask(As(user, "receipt/" + user), exchange->request().body, Pass(exchange, 204));
   });
 }
 

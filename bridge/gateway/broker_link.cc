@@ -36,9 +36,6 @@ class Link final : public BrokerLink, public std::enable_shared_from_this<Link> 
   void Ask(const std::string& topic, const std::string& payload, Answered answered,
            std::chrono::seconds wait) override;
   void Tell(const std::string& topic, const std::string& payload) override;
-  void AskBehind(const std::string& topic, const std::string& payload,
-                 const std::string& behind_topic, const std::string& behind_payload,
-                 Answered answered) override;
   bool connected() const override { return connected_; }
   uint64_t connections() const override { return connections_; }
   size_t in_flight() const override { return pending_.size() - waiting_; }
@@ -110,15 +107,6 @@ void Link::Ask(const std::string& topic, const std::string& payload, Answered an
 
 void Link::Tell(const std::string& topic, const std::string& payload) {
   if (connected_) (void)client_->Publish(topic, payload, "0");
-}
-
-void Link::AskBehind(const std::string& topic, const std::string& payload,
-                     const std::string& behind_topic, const std::string& behind_payload,
-                     Answered answered) {
-  uint64_t number = Register(&answered, std::chrono::seconds(0));
-  if (number == 0) return;
-  Publish(number, topic, payload);
-  if (pending_.contains(number)) Publish(number, behind_topic, behind_payload);
 }
 
 uint64_t Link::Register(Answered* answered, std::chrono::seconds wait) {

@@ -42,11 +42,6 @@ class BrokerLink {
                    std::chrono::seconds wait = std::chrono::seconds(0)) = 0;
   // Publishes what is only answered where it is refused, which nobody hears then.
   virtual void Tell(const std::string& topic, const std::string& payload) = 0;
-  // Publishes both, one behind the other, on a topic of answers of their own: what comes first
-  // answers both. For what is only answered where it is refused, with a request behind it.
-  virtual void AskBehind(const std::string& topic, const std::string& payload,
-                         const std::string& behind_topic, const std::string& behind_payload,
-                         Answered answered) = 0;
 
   virtual bool connected() const = 0;
   // How often it has been connected.

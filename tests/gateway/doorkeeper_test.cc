@@ -20,8 +20,6 @@ class YesLink final : public BrokerLink {
     answered(std::string(R"({"ok":true})"));
   }
   void Tell(const std::string&, const std::string&) override {}
-  void AskBehind(const std::string&, const std::string&, const std::string&, const std::string&,
-                 Answered) override {}
   bool connected() const override { return true; }
   uint64_t connections() const override { return 1; }
   size_t in_flight() const override { return 0; }
