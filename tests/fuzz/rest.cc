@@ -50,11 +50,6 @@ class Broker final : public gateway::BrokerLink {
   void Tell(const std::string& topic, const std::string&) override {
     FUZZ_REQUIRE(Publishable(topic), topic);
   }
-  void AskBehind(const std::string& topic, const std::string& payload, const std::string& behind,
-                 const std::string&, Answered answered) override {
-    Tell(topic, payload);
-    Ask(behind, "", std::move(answered), {});
-  }
   bool connected() const override { return true; }
   uint64_t connections() const override { return 1; }
   size_t in_flight() const override { return 0; }
