@@ -351,7 +351,9 @@ TEST_CASE("what parley-push is told is in no log, command line, environment or f
   CHECK(secrets.In(broker.Log()) == "");
   CHECK(fs::is_empty(beside.dir() / "work"));
   secrets.Add("a wrong token", "Secret-wrong-9f3a");
-  const std::string wrong = beside.PushConfig(beside.File("wrong.token", "Secret-wrong-9f3a\n"));
+  // In a token's form, which is refused at once; a password may take until after the CONNACK.
+  const std::string token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.Secret-wrong-9f3a.sig";
+  const std::string wrong = beside.PushConfig(beside.File("wrong.token", token + "\n"));
   const CommandResult refused = RunCommand({PARLEY_PUSH, "--config", wrong});
   CHECK(refused.exit_code == 1);
   CHECK(secrets.In(refused.out + refused.err) == "");

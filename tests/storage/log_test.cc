@@ -429,7 +429,7 @@ TEST_CASE("where dead letters can't be written either, the journal keeps what a 
 
 TEST_CASE("whichever operations of a store or its dead letters fail, nothing is lost") {
   for (uint64_t at = 1; at <= 60; at += 2) {
-    for (uint64_t how_many : {1, 4, 25}) {
+    for (uint64_t how_many : {1, 3, 6}) {
       LogBench bench(at * 100 + how_many);
       INFO("operation " << at << ", " << how_many << " of them");
       REQUIRE(bench.Open().ok());
@@ -796,7 +796,7 @@ void SendAndApply(LogBench* bench) {
 
 TEST_CASE("without syncs the numbers go on past what any store knows after a power cut") {
   int jumps = 0;
-  for (uint64_t seed = 1; seed <= 60; ++seed) {
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
     LogBench bench(seed);
     INFO("seed " << seed);
     MakeStoresAhead(&bench);
@@ -850,7 +850,7 @@ std::vector<std::pair<UserId, std::string>> SentInJournal(LogBench* bench) {
 
 TEST_CASE("without syncs, where one store is ahead of the journal the others get what it has") {
   int jumps = 0;
-  for (uint64_t seed = 1; seed <= 60; ++seed) {
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
     LogBench bench(seed);
     INFO("seed " << seed);
     MakeStoresAhead(&bench);
