@@ -690,7 +690,8 @@ class LevelDbStoreImpl : public LevelDbStore {
     Status status = GetSeqs(keys::Meta("applied"), &applied, nullptr);
     if (!status.ok()) return status;
     whole_ = std::max(whole_.load(), applied_.load());
-    applied_ = synced_ = Lsn(applied.value());
+    applied_ = Lsn(applied.value());
+    synced_ = Lsn();  // what was found may be in the system's memory alone, CURRENT's name included
     return status;
   }
 
