@@ -13,7 +13,6 @@
 #include <mutex>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "storage/leveldb_store.h"
@@ -42,7 +41,6 @@ class Heard : public Log::Listener {
     std::lock_guard lock(mutex_);
     in_order_ = in_order_ && last > committed_;
     committed_ = last;
-    committed_by_ = std::this_thread::get_id();
     changed_.notify_all();
   }
   void Failed(Lsn first, Lsn last, const Status& why) override {
@@ -90,11 +88,6 @@ class Heard : public Log::Listener {
     std::lock_guard lock(mutex_);
     return committed_;
   }
-  // The thread that committed the last.
-  std::thread::id committed_by() {
-    std::lock_guard lock(mutex_);
-    return committed_by_;
-  }
   bool in_order() {
     std::lock_guard lock(mutex_);
     return in_order_;
@@ -121,7 +114,6 @@ class Heard : public Log::Listener {
   std::mutex mutex_;
   std::condition_variable changed_;
   Lsn committed_;
-  std::thread::id committed_by_;
   bool in_order_ = true;
   std::vector<Failure> failures_;
   uint64_t stores_changed_ = 0;

@@ -123,42 +123,6 @@ TEST_CASE("what queued while a sync was under way is committed as one group") {
   CHECK(bench.log->figures().commits == 1);
 }
 
-TEST_CASE("few transactions are committed by who appends them, many by the committer") {
-  LogBench bench;
-  REQUIRE(bench.Open().ok());
-  const UserId user = bench.UserOf(0);
-  // As soon as the committer has begun to wait.
-  REQUIRE(Eventually([&] {
-    const Lsn lsn = bench.Send(user, user);
-    REQUIRE(bench.heard->WaitCommitted(lsn));
-    return bench.heard->committed_by() == std::this_thread::get_id();
-  }));
-  bench.disk.Break("/data/journal");
-  bench.Send(user, user);
-  REQUIRE(bench.heard->WaitLine("event=retry"));
-  const Lsn behind = bench.Send(user, user);
-  bench.disk.Mend();
-  REQUIRE(bench.heard->WaitSettled(behind));
-  CHECK(bench.heard->committed_by() != std::this_thread::get_id());
-  bench.Settle();
-
-  REQUIRE(bench.log->WaitApplied(user.str(), bench.heard->committed()).ok());
-  std::vector<Transaction> many;
-  const Seq last = (*bench.log->store(user.str()))->ReadTail(user)->last;
-  for (uint64_t i = 1; i <= 100; ++i) {
-    MessageRecord message;
-    message.from = message.to = user;
-    message.from_seq = message.to_seq = Seq(last.value() + i);
-    message.id = "many" + std::to_string(i);
-    many.push_back({Lsn(bench.log->next_lsn().value() + i - 1), {message}});
-  }
-  const Lsn end = many.back().lsn;
-  bench.log->Append(std::move(many));
-  REQUIRE(bench.heard->WaitCommitted(end));
-  CHECK(bench.heard->committed_by() != std::this_thread::get_id());
-  CHECK(bench.heard->in_order());
-}
-
 TEST_CASE("segments go when the stores have synced what they hold, and one file is used again") {
   LogBench bench;
   REQUIRE(bench.Open().ok());
