@@ -1,8 +1,8 @@
 // The gate between the engine and the devices: holds each turn's effects until the journal has what
 // they tell of, then hands them on in order.
 //
-// Threads: Hold, Pass and TakeBack by the engine's thread, Take by the broker's, Committed by
-// whichever commits.
+// Threads: Hold and Pass by the engine's thread, Committed by the committer's, Take by the
+// broker's, Failed by the engine's.
 #ifndef PARLEY_CHAT_RELEASE_H_
 #define PARLEY_CHAT_RELEASE_H_
 

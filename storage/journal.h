@@ -16,8 +16,8 @@
 // cut with a log line, unless a later frame shows that the damaged place had been synced before:
 // that is damage to what was promised, and Open refuses (kCorruption).
 //
-// Owner: Log. Threads: Commit, Sync, Retry, Begin and Close are whose turn it is to commit; Trim
-// and PrepareSpare are the keeper's; Read and the figures are anybody's.
+// Owner: Log. Threads: Commit, Sync, Retry, Begin and Close are the committer's; Trim and
+// PrepareSpare are the keeper's; Read and the figures are anybody's.
 #ifndef PARLEY_STORAGE_JOURNAL_H_
 #define PARLEY_STORAGE_JOURNAL_H_
 

@@ -30,7 +30,6 @@ constexpr size_t kGroupBytesMax = 4 << 20;      // of one frame, one write
 constexpr size_t kUnsyncedBytesMax = 16 << 20;  // durability interval: past it, a sync is due
 constexpr int64_t kRetryMsMax = 5'000;
 constexpr std::chrono::milliseconds kKeepAgain(1000);  // after the journal couldn't be kept
-constexpr size_t kLedTransactionsMax = 16;             // that few are committed by who appends them
 
 // About what it takes in memory and in the journal.
 size_t BytesOf(const Transaction& transaction) {
@@ -311,23 +310,12 @@ class LogImpl final : public Log, public StoreWriter::Host {
   void SafeGrew() override { WakeKeeper(); }
   void WriterSays(const std::string& line) override { listener_->LogLine(line); }
 
-  // What was taken for the committer: a group, written already or not; or no group, a sync is due.
-  struct Work {
-    Group group;
-    std::optional<Status> written;
-  };
-
-  bool MayLead(const std::vector<Transaction>& batch) const;
-  void Lead(std::vector<Transaction> batch);
-
   void RunCommitter();
-  std::optional<Work> TakeWork();
-  Group TakeGroup();
+  std::optional<Group> TakeGroup();
   void SyncWhatIsDue();
   bool SyncIsDue() const;
-  Status Write(const std::vector<Transaction>& group);
-  void CommitGroup(const Work& work);
-  void Committed(const Group& group);
+  Status Write(const std::vector<Transaction>& group, bool sync);
+  void CommitGroup(const Group& group);
   Status RetryUntilCommitted(Status status);
   void Fail(const Group& group, const Status& why);
   void HandOn(const Group& group);
@@ -359,7 +347,7 @@ class LogImpl final : public Log, public StoreWriter::Host {
   Histogram commit_times_;  // the committer's
   std::atomic<uint64_t> journal_errors_{0};
 
-  // The committer's: the thread's, or while it sleeps and led_ is set the caller's of Append.
+  // The committer's.
   std::vector<Group> unsynced_;  // durability interval: written, not yet handed to the stores
   size_t unsynced_bytes_ = 0;
   Clock::time_point sync_at_;
@@ -371,9 +359,7 @@ class LogImpl final : public Log, public StoreWriter::Host {
   std::vector<std::vector<Transaction>> queue_;
   Lsn next_lsn_;
   bool asleep_ = false;
-  bool led_ = false;
-  std::optional<Work> refused_;  // by the journal, when it was led
-  bool failed_ = false;          // until Resume
+  bool failed_ = false;  // until Resume
   bool sync_wanted_ = false;
   Lsn synced_;  // durability interval: handed to the stores through this
   bool stop_ = false;
@@ -444,7 +430,7 @@ void LogImpl::Append(std::vector<Transaction> batch) {
   if (batch.empty()) return;
   size_t bytes = 0;
   for (const Transaction& transaction : batch) bytes += BytesOf(transaction);
-  std::unique_lock lock(mutex_);
+  std::lock_guard lock(mutex_);
   if (failed_) {
     next_lsn_ = batch.back().lsn.Next();
     return;
@@ -454,33 +440,8 @@ void LogImpl::Append(std::vector<Transaction> batch) {
     next_lsn_ = next_lsn_.Next();
   }
   backlog_bytes_ += bytes;
-  if (!MayLead(batch)) {
-    queue_.push_back(std::move(batch));
-    if (asleep_) work_.notify_one();
-    return;
-  }
-  led_ = true;
-  lock.unlock();
-  Lead(std::move(batch));
-}
-
-// While there is little to do, waking the committer takes longer than what it would do.
-bool LogImpl::MayLead(const std::vector<Transaction>& batch) const {
-  return options_.durability == Durability::kCommit && batch.size() <= kLedTransactionsMax &&
-         asleep_ && queue_.empty() && !refused_ && !stop_ &&
-         std::all_of(writers_.begin(), writers_.end(),
-                     [](const auto& writer) { return writer->HasRoom(); });
-}
-
-void LogImpl::Lead(std::vector<Transaction> batch) {
-  auto group = std::make_shared<std::vector<Transaction>>(std::move(batch));
-  Status written = Write(*group);
-  const bool ok = written.ok();
-  if (ok) Committed(group);
-  std::lock_guard lock(mutex_);
-  led_ = false;
-  if (!ok) refused_ = Work{std::move(group), std::move(written)};
-  if (!ok || stop_) work_.notify_one();
+  queue_.push_back(std::move(batch));
+  if (asleep_) work_.notify_one();
 }
 
 Lsn LogImpl::next_lsn() const {
@@ -564,8 +525,8 @@ LogFigures LogImpl::figures() const {
 
 void LogImpl::RunCommitter() {
   NameThread("parley-commit");
-  while (auto work = TakeWork()) {
-    if (work->group) CommitGroup(*work);
+  while (auto group = TakeGroup()) {
+    if (*group) CommitGroup(*group);
     if (journal_->uncertain()) return;  // the log stops before it is known
     SyncWhatIsDue();
     for (auto& writer : writers_) writer->WaitForRoom();
@@ -573,26 +534,19 @@ void LogImpl::RunCommitter() {
   if (journal_->Sync().ok()) HandOnSynced();
 }
 
-// Waits for something to commit, or for a sync to be due. Nothing: stop.
-std::optional<LogImpl::Work> LogImpl::TakeWork() {
+// Waits for something to commit, or for a sync to be due (a null group). Nothing: stop.
+std::optional<LogImpl::Group> LogImpl::TakeGroup() {
   std::unique_lock lock(mutex_);
   asleep_ = true;
-  auto ready = [&] {
-    return !led_ && (stop_ || refused_ || !queue_.empty() || (sync_wanted_ && !unsynced_.empty()));
-  };
+  auto ready = [&] { return stop_ || !queue_.empty() || (sync_wanted_ && !unsynced_.empty()); };
   if (unsynced_.empty()) {
     work_.wait(lock, ready);
   } else {
     work_.wait_until(lock, sync_at_, ready);
   }
   asleep_ = false;
-  if (refused_) return std::exchange(refused_, std::nullopt);
-  if (!queue_.empty()) return Work{TakeGroup(), std::nullopt};
-  return stop_ ? std::nullopt : std::optional<Work>(std::in_place);
-}
+  if (queue_.empty()) return stop_ ? std::nullopt : std::optional<Group>(nullptr);
 
-// mutex_ is held.
-LogImpl::Group LogImpl::TakeGroup() {
   auto group = std::make_shared<std::vector<Transaction>>();
   size_t bytes = 0;
   size_t taken = 0;
@@ -609,23 +563,20 @@ LogImpl::Group LogImpl::TakeGroup() {
   return group;
 }
 
-Status LogImpl::Write(const std::vector<Transaction>& group) {
+Status LogImpl::Write(const std::vector<Transaction>& group, bool sync) {
   Timed timed(&commit_times_);
-  return journal_->Commit(group, options_.durability == Durability::kCommit);
+  return journal_->Commit(group, sync);
 }
 
-void LogImpl::CommitGroup(const Work& work) {
-  Status status = work.written ? *work.written : Write(*work.group);
+void LogImpl::CommitGroup(const Group& group) {
+  const bool sync = options_.durability == Durability::kCommit;
+  Status status = Write(*group, sync);
   if (!status.ok()) status = RetryUntilCommitted(std::move(status));
-  if (status.ok()) {
-    Committed(work.group);
-  } else if (!journal_->uncertain()) {
-    Fail(work.group, status);
+  if (!status.ok()) {
+    if (!journal_->uncertain()) Fail(group, status);
+    return;
   }
-}
-
-void LogImpl::Committed(const Group& group) {
-  commits_ += options_.durability == Durability::kCommit;
+  commits_ += sync;
   transactions_ += group->size();
   messages_ += static_cast<uint64_t>(std::count_if(group->begin(), group->end(), CarriesMessage));
   {

@@ -1,7 +1,6 @@
 // The durable log of a broker: journal, shard map, stores, their writers, dead letters, as one.
 //
-//   Append ──▶ committer thread: one journal write + fdatasync for all that queued meanwhile; where
-//              there are few, and the committer sleeps, the caller does it before it returns
+//   Append ──▶ committer thread: one journal write + fdatasync for all that queued meanwhile
 //                 │ Listener::Committed(last)                 (durable: its effects may be shown)
 //                 ▼
 //              one writer thread for each store: Apply, retry, dead letter
@@ -92,9 +91,8 @@ struct LogFigures {
 
 class Log {
  public:
-  // Committed and Failed are called in order, Committed by the committer thread or from within
-  // Append, Failed by the committer thread; the others by any of the log's threads, also from
-  // within Open and Append. Must not block for long, nor call the log.
+  // Committed and Failed are called by the committer thread, in order; the others by any of the
+  // log's threads, also from within Open. Must not block for long, nor call the log.
   class Listener {
    public:
     virtual ~Listener() = default;
@@ -112,8 +110,7 @@ class Log {
   // couldn't be committed was neither Committed nor Failed, and may be there after the next Open.
   virtual ~Log() = default;
 
-  // Queues the batch, or commits it; its transactions must ascend from next_lsn() without gaps.
-  // Blocks for one write and sync of the journal at most.
+  // Queues the batch; its transactions must ascend from next_lsn() without gaps. Never blocks.
   virtual void Append(std::vector<Transaction> batch) = 0;
   // The number after the last one appended (or, after Failed, committed).
   virtual Lsn next_lsn() const = 0;

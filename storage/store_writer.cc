@@ -77,11 +77,6 @@ void StoreWriter::WaitForRoom() {
   }
 }
 
-bool StoreWriter::HasRoom() const {
-  std::lock_guard lock(mutex_);
-  return queue_bytes_ <= options_.queue_bytes_max || down_;
-}
-
 void StoreWriter::Stop() {
   {
     std::lock_guard lock(mutex_);

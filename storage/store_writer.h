@@ -86,7 +86,6 @@ class StoreWriter {
   void AskSync(Lsn through);
   // Returns when the queue holds no more than it may.
   void WaitForRoom();
-  bool HasRoom() const;
   // Applies and syncs what is queued (not where the store is down), then ends the thread.
   void Stop();
 
