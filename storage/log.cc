@@ -573,7 +573,11 @@ void LogImpl::CommitGroup(const Group& group) {
   Status status = Write(*group, sync);
   if (!status.ok()) status = RetryUntilCommitted(std::move(status));
   if (!status.ok()) {
-    if (!journal_->uncertain()) Fail(group, status);
+    if (!journal_->uncertain()) {
+      Fail(group, status);
+      NoteSegments();  // it may have filled one, and what fills the journal can go
+      WakeKeeper();
+    }
     return;
   }
   commits_ += sync;
