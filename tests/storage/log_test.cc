@@ -266,6 +266,26 @@ TEST_CASE("a log whose journal refuses can be closed, and tells nobody what it d
   bench.Check();
 }
 
+TEST_CASE("segments that couldn't be removed are removed later, though nothing is sent any more") {
+  LogBench bench;
+  Gate gate;
+  bench.watch = [&](int, std::span<const Transaction* const> transactions) {
+    if (transactions.empty()) gate.Pass();  // a sync
+    return Status();
+  };
+  REQUIRE(bench.Open().ok());
+  gate.Close();
+  // A few at a time: a group that no segment holds gets one as large as it is, and the newest stays.
+  for (int i = 0; i < 15; ++i) SendAndWait(&bench, 20);
+  REQUIRE(gate.AwaitGuest());
+  bench.disk.Break("/data/journal");
+  gate.Open();
+  REQUIRE(bench.heard->WaitLine("event=not_kept"));
+  bench.disk.Mend();
+  CHECK(Eventually([&] { return bench.log->figures().journal_bytes <= 3 * (16 << 10); }));
+  bench.Check();
+}
+
 // ---- Stores fail
 
 // A store that can't be written is found out when it must be synced, since a segment is full.
