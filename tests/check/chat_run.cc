@@ -12,7 +12,6 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::chrono::seconds kIntroduceDeadline{120};
-constexpr std::chrono::seconds kSettleDeadline{120};
 constexpr std::chrono::seconds kReadDeadline{1800};
 constexpr milliseconds kTurn{10};
 
@@ -81,7 +80,7 @@ bool ChatRun::Settle(std::string* why) {
   crowd_.BeginSettle();
   const auto what = [this] { return "settling: " + crowd_.Unsettled(); };
   const bool settled = Await(
-      kSettleDeadline, [this] { return crowd_.Settle(); }, what);
+      options_.settle, [this] { return crowd_.Settle(); }, what);
   if (!settled) *why = crowd_.Unsettled();
   return settled;
 }

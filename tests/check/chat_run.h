@@ -18,6 +18,8 @@ struct ChatRunOptions {
   CrowdOptions crowd;
   std::chrono::seconds duration{60};
   double rate = 100;  // moves a second
+  // After the work, until what is still missing isn't waited for.
+  std::chrono::seconds settle{120};
 };
 
 class ChatRun {

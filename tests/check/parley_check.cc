@@ -38,6 +38,7 @@ struct Arguments {
   size_t devices = 3;
   size_t groups = 8;
   uint64_t seconds = 60;
+  uint64_t settle = 120;
   uint64_t seed = 0;
   double rate = 100;
   std::string faults;
@@ -165,6 +166,7 @@ ChatRunOptions RunOptions(const Arguments& arguments) {
   options.crowd = {arguments.seed, arguments.devices, arguments.groups};
   options.duration = std::chrono::seconds(arguments.seconds);
   options.rate = arguments.rate;
+  options.settle = std::chrono::seconds(arguments.settle);
   return options;
 }
 
@@ -315,6 +317,9 @@ void AddOptions(CLI::App* app, Arguments* arguments) {
   app->add_option("--devices", arguments->devices, "Devices of each")->capture_default_str();
   app->add_option("--groups", arguments->groups, "Groups")->capture_default_str();
   app->add_option("--seconds", arguments->seconds, "How long they work")->capture_default_str();
+  app->add_option("--settle", arguments->settle,
+                  "Seconds after that until what is missing is taken for lost")
+      ->capture_default_str();
   app->add_option("--rate", arguments->rate, "What they do, in all, a second")
       ->capture_default_str();
   app->add_option("--seed", arguments->seed, "Repeats the choices of an earlier run (random)");

@@ -12,7 +12,6 @@ using std::chrono::milliseconds;
 
 constexpr std::chrono::seconds kOpenDeadline{10};
 constexpr std::chrono::seconds kIntroduceDeadline{60};
-constexpr std::chrono::seconds kSettleDeadline{60};
 constexpr std::chrono::seconds kQuiet{3};
 constexpr milliseconds kTurn{10};
 
@@ -207,7 +206,7 @@ std::string PlainRun::Unsettled() const {
 }
 
 bool PlainRun::Settle(std::string* why) {
-  const Clock::time_point deadline = Clock::now() + kSettleDeadline;
+  const Clock::time_point deadline = Clock::now() + options_.settle;
   while (!Quiet()) {
     if (Clock::now() > deadline) {
       *why = Unsettled();
