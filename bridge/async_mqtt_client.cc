@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "bridge/mqtt_tls.h"
+#include "bridge/no_delay.h"
 
 namespace parley {
 namespace {
@@ -94,6 +95,7 @@ struct AsyncMqttClient::Paho {
         lost = false;
       }
       if (!client.connect(connect)->wait_for(options.timeout)) return TimedOut();
+      SetNoDelay(options.port);
       if (!client.subscribe(answers + "#", 0)->wait_for(options.timeout)) return TimedOut();
       return {};
     } catch (const mqtt::exception& error) {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "bridge/mqtt_tls.h"
+#include "bridge/no_delay.h"
 
 namespace parley {
 namespace {
@@ -92,6 +93,7 @@ Result<std::unique_ptr<MqttClient>> MqttClient::Connect(const MqttOptions& optio
     auto paho = std::make_unique<Paho>(options);
     Status status = paho->Await(paho->client.connect(paho->connect));
     if (!status.ok()) return Error(status);
+    SetNoDelay(options.port);
     return std::unique_ptr<MqttClient>(new MqttClient(std::move(paho)));
   } catch (const mqtt::exception& error) {
     return Error(StatusOf(error, where));

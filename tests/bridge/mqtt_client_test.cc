@@ -1,8 +1,18 @@
 // The wrapper of paho against a mosquitto that knows nothing of Parley.
 #include "bridge/mqtt_client.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <condition_variable>
+#include <mutex>
+
+#include "bridge/async_mqtt_client.h"
+#include "bridge/no_delay.h"
 #include "tests/catch.h"
 #include "tests/e2e/broker.h"
+#include "tests/free_port.h"
 
 namespace parley {
 namespace {
@@ -60,6 +70,53 @@ TEST_CASE("a lost connection is told after all that came before it") {
   CHECK(message.error().code() == Code::kUnavailable);
   CHECK((*client)->Publish("mine", "x").code() == Code::kUnavailable);
   CHECK_FALSE((*client)->Subscribe("mine").ok());
+}
+
+// How many of this process's connections to the broker send at once.
+int NoDelays(const e2e::Broker& broker) {
+  int found = 0;
+  for (int fd = 0; fd < 256; ++fd) {
+    sockaddr_in peer{};
+    socklen_t size = sizeof peer;
+    if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) continue;
+    int on = 0;
+    size = sizeof on;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &size) != 0) continue;
+    found += on != 0 && ntohs(peer.sin_port) == broker.port();
+  }
+  return found;
+}
+
+TEST_CASE("no packet waits for the acknowledgement of the one before, nor after a reconnect") {
+  e2e::Broker broker({.plugin = false});
+  broker.Start();
+  {
+    auto client = MqttClient::Connect(OptionsFor(broker, "client"));
+    REQUIRE(client);
+    CHECK(NoDelays(broker) == 1);
+  }
+  std::mutex mutex;
+  std::condition_variable changed;
+  int connected = 0;
+  AsyncMqttClient::Events events;
+  events.connected = [&] {
+    std::lock_guard lock(mutex);
+    ++connected;
+    changed.notify_all();
+  };
+  events.lost = [](const Status&) {};
+  events.message = [](const MqttMessage&) {};
+  AsyncMqttClient client(OptionsFor(broker, "async"), std::move(events));
+  for (int times = 1; times <= 2; ++times) {
+    {
+      std::unique_lock lock(mutex);
+      REQUIRE(changed.wait_for(lock, kDeadline, [&] { return connected == times; }));
+    }
+    CHECK(NoDelays(broker) == 1);
+    CHECK(SetNoDelay(FreePort()) == 0);
+    broker.Kill();
+    if (times == 1) broker.Start();
+  }
 }
 
 TEST_CASE("a refused login and a broker that isn't there are told apart") {
