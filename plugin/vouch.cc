@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "chat/client_id.h"
+#include "chat/glance.h"
 #include "chat/json_out.h"
 #include "chat/payload.h"
 #include "plugin/host.h"
@@ -42,7 +43,7 @@ Result<WantedToken> ParseWanted(const nlohmann::json& object, const UserId& user
   return wanted;
 }
 
-// The rid as far as it can be read, also where something is wrong.
+// The rid also where something behind it is wrong.
 Status ParseVouch(std::string_view payload, const UserId& user, VouchRequest* request) {
   if (payload.size() > kVouchBytesMax) {
     return {Code::kTooLarge, "longer than " + std::to_string(kVouchBytesMax) + " bytes"};
@@ -93,6 +94,11 @@ void Host::Vouch(const Session& session, const Published& published) {
   AnswerTo to{published.response_topic, published.correlation};
   VouchRequest request;
   Status status = ParseVouch(published.payload, UserId(user), &request);
+  if (!status.ok() && request.rid.empty()) {
+    const std::string rid =
+        Glance(std::string_view(published.payload).substr(0, kGlanceBytesMax), "rid", kRidBytesMax);
+    if (!rid.empty()) AppendJsonString(rid, &request.rid);
+  }
   if (status.ok() && session.held) {
     status = {Code::kBusy, "too many logins; try again"};
   }

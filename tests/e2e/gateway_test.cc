@@ -114,6 +114,9 @@ TEST_CASE("whatever is refused to a gateway, it learns for whom") {
   CHECK(refused("as/" + alice + "/chat/bob", "hi", true)["user"] == alice);
   CHECK(refused("as/" + alice + "/login", "{}")["user"] == alice);
   CHECK(refused("as/" + alice + "/login", "no object")["user"] == alice);
+  CHECK(refused("as/" + alice + "/login", R"({"rid":"r1",)")["rid"] == "r1");
+  CHECK(refused("as/" + alice + "/login",
+                R"({"rid":"r2","password":")" + std::string(9000, 'x') + R"("})")["rid"] == "r2");
   for (const char* members : {R"("x":1)", R"("password":5)", R"("password":"p","key":"k")",
                               R"("password":"p","token":{"device":"bob:phone"})"}) {
     const Json answer =
