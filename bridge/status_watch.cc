@@ -88,7 +88,10 @@ json WatchedJson(const json& before, const json& now, double seconds) {
   for (const FigureRow& row : FigureRows()) {
     const std::string name(row.name);
     if (!before.contains(name) || !now.contains(name)) continue;
-    all[name] = Change(row, before[name], now[name], seconds);
+    try {
+      all[name] = Change(row, before[name], now[name], seconds);
+    } catch (const json::exception&) {  // a broker of another version may mean another thing by it
+    }
   }
   return all;
 }

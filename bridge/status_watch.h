@@ -16,7 +16,8 @@ struct WatchedFigure {
   std::string value;  // "12.5/s", "p50 <= 0.01 ms  p99 <= 0.25 ms  40.0/s", "7"
 };
 
-// Those that an operator looks at first, in the order to show them; what isn't in both is left out.
+// Those that an operator looks at first, in the order to show them; what isn't in both, or isn't of
+// its kind in both, is left out.
 std::vector<WatchedFigure> Watched(const nlohmann::json& before, const nlohmann::json& now,
                                    double seconds);
 

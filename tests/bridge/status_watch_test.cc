@@ -49,6 +49,9 @@ TEST_CASE("percentiles are of what came in between alone") {
 TEST_CASE("what one of the looks lacks is left out") {
   CHECK(WatchedJson({{"sessions", 1}}, {{"accounts", 2}}, 1).empty());
   CHECK(Watched(json::object(), {{"sessions", 1}}, 1).empty());
+  const std::string counter = "messages/accepted";
+  CHECK(WatchedJson({{counter, 1}}, {{counter, "many"}}, 1).empty());
+  CHECK(Watched({{counter, json::array()}}, {{counter, 1}}, 1).empty());
 }
 
 }  // namespace
