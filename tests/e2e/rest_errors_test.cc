@@ -213,22 +213,13 @@ TEST_CASE("unavailable: without the broker; and all is well when it is back") {
 }
 
 TEST_CASE("unavailable: a full disk; and what was refused is stored when there is room") {
-  if (geteuid() != 0) {
-    WARN("not root: a full disk is tested in tests/storage only");
-    return;
-  }
   ChatServer server({.options = {{"plugin_opt_journal_segment_bytes", "1048576"}}}, 4);
-  server.Stop();
-  SmallDisk disk(server.data_dir());
-  if (!disk.mounted()) {
-    WARN("no mount here: a full disk is tested in tests/storage only");
-    return;
-  }
-  server.Start();
+  const auto disk = MoveToSmallDisk(&server);
+  if (disk == nullptr) return;
   Gateway gateway(server);
   const std::string bob = server.NewUser("bob");
   RestClient rest = gateway.As(server.NewUser("alice"));
-  disk.Fill();
+  disk->Fill();
   const std::string large(20'000, 'x');
   int n = 0;
   RestResponse response;
@@ -237,7 +228,7 @@ TEST_CASE("unavailable: a full disk; and what was refused is stored when there i
     response = rest.Post("/v1/messages", To(bob, std::to_string(n), large));
   } while (response.status == 201);
   CheckProblem(response, 503, "unavailable");
-  disk.Free();
+  disk->Free();
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
   do {
     REQUIRE(std::chrono::steady_clock::now() < deadline);

@@ -8,10 +8,13 @@
 
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <stdexcept>
 #include <string>
 
+#include "tests/catch.h"
 #include "tests/e2e/broker.h"
+#include "tests/e2e/device.h"
 
 namespace parley::e2e {
 
@@ -47,6 +50,18 @@ class SmallDisk {
   const std::filesystem::path dir_;
   bool mounted_ = false;
 };
+
+// Starts the server again with its data on one. Null, with a warning: that isn't possible here.
+inline std::unique_ptr<SmallDisk> MoveToSmallDisk(ChatServer* server) {
+  server->Stop();
+  auto disk = std::make_unique<SmallDisk>(server->data_dir());
+  if (!disk->mounted()) {
+    WARN("no mount here: a full disk is tested in tests/storage only");
+    return nullptr;
+  }
+  server->Start();
+  return disk;
+}
 
 }  // namespace parley::e2e
 

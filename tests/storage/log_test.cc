@@ -275,7 +275,8 @@ TEST_CASE("segments that couldn't be removed are removed later, though nothing i
   };
   REQUIRE(bench.Open().ok());
   gate.Close();
-  // A few at a time: a group that no segment holds gets one as large as it is, and the newest stays.
+  // A few at a time: a group that no segment holds gets one as large as it is, and the newest
+  // stays.
   for (int i = 0; i < 15; ++i) SendAndWait(&bench, 20);
   REQUIRE(gate.AwaitGuest());
   bench.disk.Break("/data/journal");
