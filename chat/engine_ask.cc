@@ -119,12 +119,11 @@ bool MessageList::Add(Seq seq, std::string_view rest) {
 }
 
 bool MessageList::Add(const LogEntry& entry, std::string_view rest) {
-  if (!entry.group.empty() && entry.seq == entry.gseq) {
-    if (!HasRoom(rest)) return false;
-    AppendGroupMessage(rest, &text_);
-    return true;
-  }
-  return Add(entry.seq, rest);
+  if (entry.group.empty()) return Add(entry.seq, rest);
+  if (entry.peer_seq > Seq()) return Add(entry.peer_seq, rest);
+  if (!HasRoom(rest)) return false;
+  AppendGroupMessage(rest, &text_);
+  return true;
 }
 
 bool MessageList::HasRoom(std::string_view rest) {

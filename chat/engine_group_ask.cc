@@ -110,6 +110,17 @@ Result<LogPage> ReadVisible(const MessageStore& store, const GroupId& group,
   return out;
 }
 
+// … with the numbers that it has in the log of `user`.
+Result<LogPage> ReadNumbered(Log* log, const UserId& user, Lsn holds, const MessageStore& store,
+                             const GroupId& group, const std::vector<GroupSpan>& spans, Seq head,
+                             const Page& page) {
+  auto read = ReadVisible(store, group, spans, head, page);
+  if (!read) return read;
+  Status status = NumberEntries(log, user, holds, read->entries);
+  if (!status.ok()) return Error(std::move(status));
+  return read;
+}
+
 std::vector<GroupSpan> SpansOf(const GroupSettings& settings, const std::vector<GroupSpan>& spans) {
   return settings.history_all ? std::vector<GroupSpan>{{Seq(1), Seq()}} : spans;
 }
@@ -344,8 +355,8 @@ void Engine::AskGroupSync(const Asker& asker, const json& request) {
     auto spans = SpansOf(group.settings, MemberOf(group, asker.user)->spans);
     auto failed = [asker](Engine& engine, const Status& why) { engine.Refuse(asker, why); };
     auto job = [asker, failed, page, spans, head = group.last, group_id = group.id,
-                epoch = log_->epoch()](const MessageStore& store) -> Continuation {
-      auto read = ReadVisible(store, group_id, spans, head, page);
+                holds = group.lsn, log = log_](const MessageStore& store) -> Continuation {
+      auto read = ReadNumbered(log, asker.user, holds, store, group_id, spans, head, page);
       if (!read) return [failed, why = read.error()](Engine& engine) { failed(engine, why); };
       MessageList list(kMessagesBytesMax);
       bool more = read->more;
@@ -357,7 +368,8 @@ void Engine::AskGroupSync(const Asker& asker, const json& request) {
       std::string members = ",\"messages\":" + list.Json();
       AppendMember("head", head.value(), &members);
       AppendMember("floor", spans.front().first.value(), &members);
-      members += ",\"epoch\":\"" + epoch + "\"" + (more ? ",\"more\":true" : ",\"more\":false");
+      members +=
+          ",\"epoch\":\"" + log->epoch() + "\"" + (more ? ",\"more\":true" : ",\"more\":false");
       return
           [asker, members = std::move(members)](Engine& engine) { engine.Answer(asker, members); };
     };
@@ -385,8 +397,8 @@ void Engine::AskGroupHistory(const Asker& asker, const json& request) {
       std::sort(others.begin(), others.end());
     }
     auto failed = [asker](Engine& engine, const Status& why) { engine.Refuse(asker, why); };
-    auto job = [asker, failed, page, limit, spans, others, head = group.last,
-                group_id = group.id](const MessageStore& store) -> Continuation {
+    auto job = [asker, failed, page, limit, spans, others, head = group.last, group_id = group.id,
+                holds = group.lsn, log = log_](const MessageStore& store) -> Continuation {
       auto fail = [&](const Status& why) -> Continuation {
         return [failed, why](Engine& engine) { failed(engine, why); };
       };
@@ -397,10 +409,12 @@ void Engine::AskGroupHistory(const Asker& asker, const json& request) {
         }
         return found;
       };
-      auto history = BuildHistory(
-          {[&](const Page& part) { return ReadVisible(store, group_id, spans, head, part); },
-           referring},
-          page, limit);
+      auto history = BuildHistory({[&](const Page& part) {
+                                     return ReadNumbered(log, asker.user, holds, store, group_id,
+                                                         spans, head, part);
+                                   },
+                                   referring},
+                                  page, limit);
       if (!history) return fail(history.error());
       // What all the others have got, and read.
       std::map<UserId, GroupMark> marks;

@@ -27,7 +27,7 @@ class MessageList {
   MessageList(size_t bytes_max, size_t first_max) : bytes_max_(bytes_max), first_max_(first_max) {}
   // False where it has no room left.
   bool Add(Seq seq, std::string_view rest);
-  // One of a group's log has no `seq`.
+  // One of a group's log has the `seq` of its `peer_seq`, or none.
   bool Add(const LogEntry& entry, std::string_view rest);
   std::string Json() const { return '[' + text_ + ']'; }
 

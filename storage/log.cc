@@ -816,6 +816,57 @@ Status FillPage(Log* log, LogPage* page, size_t bytes_max) {
   return Status();
 }
 
+namespace {
+
+// The first number in the user's log behind all of the group's messages through `gseq`. Both kinds
+// of numbers grow together, so that it is found by halving.
+Result<Seq> FirstBehind(const MessageStore& store, const UserId& user, const GroupId& group,
+                        Seq gseq) {
+  Seq low, behind(UINT64_MAX);  // all through `low` is through `gseq`, none from `behind` on
+  Seq before = behind;
+  while (true) {
+    auto newest = store.ReadConversation(user, {.group = group},
+                                         {.before = before, .descending = true, .limit = 1});
+    if (!newest) return Error(newest.error());
+    const bool is_behind = !newest->entries.empty() && newest->entries[0].gseq > gseq;
+    if (is_behind) {
+      behind = newest->entries[0].seq;
+    } else {
+      low = Seq(before.value() - 1);
+    }
+    if (behind.value() - low.value() <= 1) return behind;
+    before = Seq(low.value() + (behind.value() - low.value()) / 2 + 1);
+  }
+}
+
+}  // namespace
+
+Status NumberEntries(Log* log, const UserId& user, Lsn holds, std::span<LogEntry> entries) {
+  if (entries.empty()) return Status();
+  Status status = log->WaitApplied(user.str(), holds);
+  if (!status.ok()) return status;
+  auto store = log->store(user.str());
+  if (!store) return store.error();
+  const auto [first, last] = std::minmax(entries.front().gseq, entries.back().gseq);
+  const GroupId& group = entries.front().group;
+  auto behind = FirstBehind(**store, user, group, last);
+  if (!behind) return behind.error();
+  auto page = (*store)->ReadConversation(
+      user, {.group = group},
+      {.before = *behind, .descending = true, .limit = entries.size(), .bytes_max = SIZE_MAX});
+  if (!page) return page.error();
+  std::map<Seq, Seq> numbers;
+  for (const LogEntry& entry : page->entries) {
+    if (entry.gseq >= first) numbers.emplace(entry.gseq, entry.seq);
+  }
+  for (LogEntry& entry : entries) {
+    if (auto found = numbers.find(entry.gseq); found != numbers.end()) {
+      entry.peer_seq = found->second;
+    }
+  }
+  return Status();
+}
+
 Result<std::unique_ptr<Log>> Log::Open(const LogOptions& options, Env* env, Listener* listener) {
   auto recovered = Recovery(options, env, listener).Run();
   if (!recovered) return Error(std::move(recovered.error()));

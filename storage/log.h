@@ -144,6 +144,11 @@ Status FillEntries(Log* log, std::span<LogEntry> entries);
 // The same for a page, which is cut where its bodies pass `bytes_max`: a pointer doesn't show how
 // large what it points to is. At least one entry stays.
 Status FillPage(Log* log, LogPage* page, size_t bytes_max);
+// Sets `peer_seq` of entries of one group's log, ascending or descending and leaving out nothing
+// that the log of `user` has in between, to the numbers that they have there; those that it lacks
+// keep 0. What was numbered through `holds` is seen. kUnavailable where the user's store can't be
+// read now.
+Status NumberEntries(Log* log, const UserId& user, Lsn holds, std::span<LogEntry> entries);
 
 }  // namespace parley
 

@@ -28,7 +28,8 @@ namespace parley {
 // A message as one side's log, or a group's, holds it.
 struct LogEntry {
   Seq seq;       // in the log that was read; in a group's its gseq
-  Seq peer_seq;  // the same message's number in the other side's log
+  Seq peer_seq;  // the same message's number in the other side's log; NumberEntries: in the
+                 // reader's
   // In a group's log all of it; in a user's log, where `group` is set, only from, type and ts_ms:
   // the group's store has the rest (FillEntries in storage/log.h).
   MessageRecord message;

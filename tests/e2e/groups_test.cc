@@ -138,6 +138,7 @@ TEST_CASE("everybody agrees on the numbers of a group in which all write at once
     seen.push_back(all.dump());
     Json synced = GroupMessages(*device, trio.group);
     synced.erase(0);
+    for (Json& message : synced) message.erase("seq");  // each member's own
     CHECK(synced.dump() == seen.front());
   }
   CHECK(seen[0] == seen[1]);
@@ -743,6 +744,20 @@ TEST_CASE("a group whose delivery changes goes on where it was") {
   CHECK(again["gseq"] == 6);
   CHECK(trio.bob.Arrived(topic).size() <= 1);  // that it ends, at most
   CHECK(BodiesIn(trio.carol, trio.group) == Json{"to inboxes", "to the topic", "to inboxes again"});
+  // What is in her log stands under her numbers in the group's, too.
+  std::map<uint64_t, Json> own;
+  const Json log = trio.carol.AskDone("sync");
+  for (const Json& entry : log["messages"]) own[entry["gseq"]] = entry;
+  for (const char* method : {"sync", "history"}) {
+    const Json page = trio.carol.AskDone(method, {{"group", trio.group}, {"after", 0}});
+    REQUIRE(page["messages"].size() == 6);
+    for (const Json& entry : page["messages"]) {
+      CAPTURE(method, entry.dump());
+      CHECK(own.contains(entry["gseq"]) == (entry["gseq"] != 4));
+      CHECK(entry.contains("seq") == (entry["gseq"] != 4));
+      if (entry.contains("seq")) CHECK(entry == own[entry["gseq"]]);
+    }
+  }
 }
 
 TEST_CASE("an inbox group takes 256 members, and one delivered by topic more") {
@@ -837,6 +852,8 @@ TEST_CASE("a group is one of its members' conversations") {
   const Json page = trio.bob.AskDone("history", {{"group", trio.group}, {"limit", 2}});
   CHECK(page["messages"][0]["body"] == "mine is read");
   CHECK(page["messages"][1]["body"] == 20);
+  CHECK(page["messages"][0] == recent[0]["messages"][0]);
+  CHECK(page["messages"][1] == recent[0]["messages"][1]);
   CHECK(page["more"] == true);
   const Json earlier =
       trio.bob.AskDone("history", {{"group", trio.group}, {"before", 4}, {"limit", 2}});

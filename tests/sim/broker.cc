@@ -288,7 +288,7 @@ void Broker::CheckSync(const Question& question, const json& answer) {
 void Broker::CheckGroupSync(const Question& question, const json& answer) {
   uint64_t before = 0;
   for (const json& message : answer["messages"]) {
-    oracle_->ShownInGroup(question.user, message);
+    oracle_->ShownInGroupPage(question.user, message);
     uint64_t gseq = message["gseq"].get<uint64_t>();
     if (gseq <= before) Fail("sync of a group goes back: " + answer.dump());
     before = gseq;

@@ -115,6 +115,16 @@ void Oracle::ShownInGroup(const std::string& user, json message) {
   seen_in_group_[group][user].insert(gseq);
 }
 
+// A page shows it under its number in the user's log, where that has it.
+void Oracle::ShownInGroupPage(const std::string& user, const json& message) {
+  ShownInGroup(user, message);
+  if (message.contains("seq")) {
+    Shown(user, message);
+  } else {
+    unnumbered_[Text(message, "group")][user].insert(message["gseq"].get<uint64_t>());
+  }
+}
+
 void Oracle::Answered(const std::string& user, const json& answer) {
   int token = TokenIn(Text(answer, "id"));
   if (token == 0) return;
@@ -344,6 +354,11 @@ void Oracle::CheckMembers(const std::string& group, const Membership& membership
       if (should == has.contains(gseq)) continue;
       Fail(user + (should ? " misses " : " has ") + group + "'s " + std::to_string(gseq) +
            (should ? "" : ", and was not in"));
+    }
+    for (uint64_t gseq : unnumbered_[group][user]) {
+      if (has.contains(gseq)) {
+        Fail(user + " was shown " + group + "'s " + std::to_string(gseq) + " without its seq");
+      }
     }
     for (uint64_t gseq : seen_in_group_[group][user]) {
       if (!membership.Sees(user, gseq)) {

@@ -82,6 +82,7 @@ class Oracle {
   // A message under its number in the user's log; returns that.
   uint64_t Shown(const std::string& user, json message);
   void ShownInGroup(const std::string& user, json message);
+  void ShownInGroupPage(const std::string& user, const json& message);
   void Answered(const std::string& user, const json& answer);  // to a message that was sent
   void ShownReceipt(const std::string& user, const json& receipt);
   void ShownCursor(const std::string& device, uint64_t delivered);
@@ -135,6 +136,8 @@ class Oracle {
   std::map<std::string, std::map<int, uint64_t>> places_;          // user → token → number
   std::map<std::string, std::map<uint64_t, std::string>> groups_;  // by gseq
   std::map<std::string, std::map<std::string, std::set<uint64_t>>> seen_in_group_;  // group → user
+  std::map<std::string, std::map<std::string, std::set<uint64_t>>>
+      unnumbered_;                                            // … in pages, without `seq`
   std::map<std::string, json> rosters_;                       // since the last Check
   std::map<std::string, std::map<std::string, json>> lists_;  // user → group, the same
   std::map<std::string, std::map<uint64_t, Entry>> before_;   // logs, before Forget

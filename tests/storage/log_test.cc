@@ -633,6 +633,34 @@ TEST_CASE("entries that point to groups' messages are filled from the groups' st
   CHECK(groups.size() == 2);  // one in each store
 }
 
+TEST_CASE("a group's entries get the numbers that they have in a member's log") {
+  LogBench bench;
+  REQUIRE(bench.Open().ok());
+  for (int i = 0; i < 20; ++i) SendAndWait(&bench, 20);
+  const Lsn holds = bench.heard->committed();
+  for (const GroupId& group : {bench.GroupOf(0), bench.GroupOf(1), bench.GroupOf(1, true)}) {
+    for (const UserId& user : {bench.UserOf(0), bench.UserOf(1), UserId("stranger")}) {
+      INFO(group.str() << " in the log of " << user.str());
+      std::map<Seq, Seq> numbers;
+      for (const LogEntry& entry : LogOf(&bench, user)) {
+        if (entry.group == group) numbers[entry.gseq] = entry.seq;
+      }
+      REQUIRE(bench.log->WaitApplied(group.str(), holds).ok());
+      const auto store = *bench.log->store(group.str());
+      const uint64_t last = store->ReadGroupTail(group)->value();
+      REQUIRE(last > 20);
+      for (uint64_t after = 0; after <= last; ++after) {
+        for (const Page& page : {Page{.after = Seq(after), .limit = 1 + after % 7},
+                                 Page{.before = Seq(after), .descending = true, .limit = 5}}) {
+          std::vector<LogEntry> entries = store->ReadGroup(group, page)->entries;
+          REQUIRE(NumberEntries(bench.log.get(), user, holds, entries).ok());
+          for (const LogEntry& entry : entries) CHECK(entry.peer_seq == numbers[entry.gseq]);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("a page is cut where what its entries point to is more than it takes") {
   LogBench bench;
   REQUIRE(bench.Open().ok());

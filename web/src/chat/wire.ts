@@ -13,7 +13,7 @@ export interface Reaction {
   body: unknown;
 }
 
-// `seq` is missing in what groups answer, `gseq` in what is between two.
+// `seq` is missing in what isn't in my log, `gseq` in what is between two.
 export interface WireMessage {
   seq?: number;
   type: MessageType;
