@@ -1,0 +1,18 @@
+#ifndef PARLEY_TESTS_CPU_TIME_H_
+#define PARLEY_TESTS_CPU_TIME_H_
+
+#include <time.h>
+
+namespace parley {
+
+// What the calling thread has computed so far: on a busy machine what it waits for a CPU isn't in
+// it.
+inline double ThreadCpuSeconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+}  // namespace parley
+
+#endif  // PARLEY_TESTS_CPU_TIME_H_
