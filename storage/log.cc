@@ -819,18 +819,20 @@ Status FillPage(Log* log, LogPage* page, size_t bytes_max) {
 namespace {
 
 // The first number in the user's log behind all of the group's messages through `gseq`. Both kinds
-// of numbers grow together, so that it is found by halving.
+// of numbers grow together, so that it is found by halving. The log may grow meanwhile.
 Result<Seq> FirstBehind(const MessageStore& store, const UserId& user, const GroupId& group,
                         Seq gseq) {
-  Seq low, behind(UINT64_MAX);  // all through `low` is through `gseq`, none from `behind` on
-  Seq before = behind;
+  Seq low, behind;  // all through `low` is through `gseq`, none from `behind` on; 0: not known yet
+  Seq before(UINT64_MAX);
   while (true) {
     auto newest = store.ReadConversation(user, {.group = group},
                                          {.before = before, .descending = true, .limit = 1});
     if (!newest) return Error(newest.error());
-    const bool is_behind = !newest->entries.empty() && newest->entries[0].gseq > gseq;
-    if (is_behind) {
-      behind = newest->entries[0].seq;
+    const Seq seq = newest->entries.empty() ? Seq() : newest->entries[0].seq;
+    if (seq != Seq() && newest->entries[0].gseq > gseq) {
+      behind = seq;
+    } else if (behind == Seq()) {
+      return seq.Next();
     } else {
       low = Seq(before.value() - 1);
     }

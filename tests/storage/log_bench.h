@@ -292,6 +292,8 @@ class LogBench {
   LogOptions options;
   // Set before Open: called before each Apply and Sync of a store; its error is theirs.
   std::function<Status(int store, std::span<const Transaction* const>)> watch;
+  // Called after each ReadConversation, where `watch` is set.
+  std::function<void()> conversation_read;
   std::unique_ptr<Heard> heard;
   bool with_roster = true;  // at the next Open
   std::unique_ptr<DiskRoster> roster;
@@ -334,8 +336,12 @@ class LogBench {
     std::unique_ptr<MessageStore> found = std::move(*opened);
     if (!watch) return found;
     return std::make_unique<WatchedStore>(
-        std::move(found), [this, store](std::span<const Transaction* const> transactions) {
+        std::move(found),
+        [this, store](std::span<const Transaction* const> transactions) {
           return watch(store, transactions);
+        },
+        [this] {
+          if (conversation_read) conversation_read();
         });
   }
 

@@ -661,6 +661,29 @@ TEST_CASE("a group's entries get the numbers that they have in a member's log") 
   }
 }
 
+TEST_CASE("what comes while a group's entries get their numbers takes nothing from them") {
+  LogBench bench;
+  bench.watch = [](int, std::span<const Transaction* const>) { return Status(); };
+  REQUIRE(bench.Open().ok());
+  SendAndWait(&bench, 40);
+  const UserId user = bench.UserOf(0);
+  std::map<GroupId, std::vector<LogEntry>> groups;
+  for (const LogEntry& entry : LogOf(&bench, user)) {
+    if (!entry.group.empty()) groups[entry.group].push_back(entry);
+  }
+  const Lsn holds = bench.heard->committed();
+  bench.conversation_read = [&] {
+    SendAndWait(&bench, 40);
+    REQUIRE(bench.log->WaitApplied(user.str(), bench.heard->committed()).ok());
+  };
+  REQUIRE_FALSE(groups.empty());
+  for (auto& [group, entries] : groups) {
+    std::vector<LogEntry> numbered = entries;
+    REQUIRE(NumberEntries(bench.log.get(), user, holds, numbered).ok());
+    for (const LogEntry& entry : numbered) CHECK(entry.peer_seq == entry.seq);
+  }
+}
+
 TEST_CASE("a page is cut where what its entries point to is more than it takes") {
   LogBench bench;
   REQUIRE(bench.Open().ok());

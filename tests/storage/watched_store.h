@@ -17,8 +17,9 @@ class WatchedStore : public MessageStore {
   // Called before each Apply and Sync (with no transactions); its error is theirs.
   using Watch = std::function<Status(std::span<const Transaction* const>)>;
 
-  WatchedStore(std::unique_ptr<MessageStore> store, Watch watch)
-      : store_(std::move(store)), watch_(std::move(watch)) {}
+  // `read` is called after each ReadConversation.
+  WatchedStore(std::unique_ptr<MessageStore> store, Watch watch, std::function<void()> read = {})
+      : store_(std::move(store)), watch_(std::move(watch)), read_(std::move(read)) {}
 
   Status Apply(std::span<const Transaction* const> transactions, const Mine& mine) override {
     Status status = watch_(transactions);
@@ -35,7 +36,9 @@ class WatchedStore : public MessageStore {
   }
   Result<LogPage> ReadConversation(const UserId& user, const Conversation& with,
                                    const Page& page) const override {
-    return store_->ReadConversation(user, with, page);
+    auto found = store_->ReadConversation(user, with, page);
+    if (read_) read_();
+    return found;
   }
   Result<std::vector<LogEntry>> ReadReferring(const UserId& user, Seq target) const override {
     return store_->ReadReferring(user, target);
@@ -85,6 +88,7 @@ class WatchedStore : public MessageStore {
  private:
   const std::unique_ptr<MessageStore> store_;
   const Watch watch_;
+  const std::function<void()> read_;
 };
 
 }  // namespace parley
