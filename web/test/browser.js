@@ -396,7 +396,8 @@ async function olderMessagesComeByScrolling({ alice }) {
   const all = range(150, 'line');
   const dave = await Sender.open(wsUrl, 'dave');
   await Promise.all(all.map((text) => dave.say('alice', text)));
-  await a1.locator('.talk', { hasText: 'dave' }).locator('.badge', { hasText: '150' }).waitFor();
+  const badges = a1.locator('.talk', { hasText: 'dave' }).locator('.badge');
+  await eventually('150 unread', () => badges.allTextContents(), (shown) => shown[0] === '150 unread');
   await openTalk(a1, 'chat/dave');
   await row(a1, 'line 150').waitFor();
   assert((await texts(a1)).length < 150, 'all messages were loaded at once');

@@ -1,7 +1,7 @@
 // A user in a browser of its own, with tabs; and what a test waits for in them.
 import assert from 'node:assert/strict';
 
-export const deadlineMs = 10_000;
+export const deadlineMs = 30_000;
 
 export class Person {
   constructor(browser, url, user) {
