@@ -90,13 +90,20 @@ void Engine::Restart(Session& session) {
   if (!session.placed) return StartDelivery(session);
   uint32_t start = ++session.start;
   session.delivery = session.started ? Session::Delivery::kReading : Session::Delivery::kStarting;
-  auto with_tail = [this, id = session.id, start](const Status& status) {
+  // What it confirmed may have been taken back, too: then it has no window, and no place to begin
+  // at.
+  auto resume = [this, start](Session& it, const Status& status) {
+    if (it.start != start) return;
+    if (!status.ok()) return DeliveryFailed(it, status);
+    it.delivery = Session::Delivery::kLive;
+    Pump(it);
+  };
+  auto with_tail = [this, id = session.id, start, resume](const Status& status) {
     Session* it = FindSession(id);
     if (it == nullptr || it->start != start) return;
     if (!status.ok()) return DeliveryFailed(*it, status);
     if (!it->started) return StartAt(*it, it->sent);
-    it->delivery = Session::Delivery::kLive;
-    Pump(*it);
+    LoadCursor(*it, resume);
   };
   if (Load(*session.user, kTail, with_tail) == Ready::kNow) with_tail(Status());
 }

@@ -237,6 +237,22 @@ TEST_CASE("a receipt that the journal refused is told, is not shown, and counts 
   CHECK(pair.world.log.Caught(UserId("bob")).ReadDevices(UserId("bob"))->at(0).delivered == Seq(1));
 }
 
+TEST_CASE("a first receipt that the journal refused leaves a device live, without a window") {
+  Pair pair({.window = 4});
+  TestDevice& tablet = pair.world.Join("bob", "b2");
+  pair.world.Settle();
+  pair.Say("1");
+  pair.world.Confirm(tablet, 1);
+  pair.world.FailJournal();
+  pair.world.Settle();
+  REQUIRE(CodeIn(tablet.answers.at(0)) == "unavailable");
+  for (int i = 2; i <= 9; ++i) pair.Say(std::to_string(i));
+  CHECK(SeqsOf(tablet.inbox) == "1-9");
+  pair.world.Subscribe(tablet);
+  pair.Say("10");
+  CHECK(SeqsOf(tablet.inbox) == "1-10");
+}
+
 TEST_CASE(
     "a receipt of a device without an inbox that the journal refused counts when sent again") {
   Pair pair;

@@ -375,8 +375,8 @@ void Oracle::CheckRoster(const std::string& group, const Membership& membership,
                            std::to_string(GroupHead(group));
   auto roster = rosters_.find(group);
   if (roster == rosters_.end()) {
-    // That the last one left a group that copies nothing is a message which nobody may ask for.
-    if (roles.size() == 1 && !membership.inbox) return;
+    // That all left a group that copies nothing are messages which nobody may ask for any more.
+    if (!membership.inbox) return;
     if (!roles.empty()) Fail("no member may see the group" + said);
   } else {
     json listed = json::object();
