@@ -90,8 +90,7 @@ void Engine::Restart(Session& session) {
   if (!session.placed) return StartDelivery(session);
   uint32_t start = ++session.start;
   session.delivery = session.started ? Session::Delivery::kReading : Session::Delivery::kStarting;
-  // What it confirmed may have been taken back, too: then it has no window, and no place to begin
-  // at.
+  // What it confirmed may have been taken back, too: then it has neither window nor place.
   auto resume = [this, start](Session& it, const Status& status) {
     if (it.start != start) return;
     if (!status.ok()) return DeliveryFailed(it, status);

@@ -530,25 +530,26 @@ TEST_CASE("10,000 logins at once take less than 5 ms of the broker's thread each
     std::vector<steady_clock::duration> waits;
     size_t pending = 0;
     auto begin = steady_clock::now();
-    double cpu_s = ThreadCpuSeconds();
+    double cpu_s_max = 0;
     for (int j = 0; j < kLogins; ++j) {
       std::string user = j % 2 == 0 ? "alice" : "user" + std::to_string(j);
+      double cpu_s = ThreadCpuSeconds();
       auto start = steady_clock::now();
       LoginResult result = fixture.Check(user, "guess" + std::to_string(j), kHome);
       waits.push_back(steady_clock::now() - start);
+      cpu_s_max = std::max(cpu_s_max, ThreadCpuSeconds() - cpu_s);
       CHECK(result.kind != Kind::kAccepted);
       if (result.kind == Kind::kPending) ++pending;
     }
-    cpu_s = ThreadCpuSeconds() - cpu_s;
     std::chrono::duration<double> all = steady_clock::now() - begin;
-    // One hash takes some 20 ms: it is another thread that computes them.
-    INFO("CPU " << cpu_s << " s, all " << all.count() << " s, pending " << pending);
-    CHECK(cpu_s < 10);
+    INFO("CPU " << cpu_s_max << " s, all " << all.count() << " s, pending " << pending);
+    CHECK(cpu_s_max < 0.005);
     CHECK(pending > 0);
     CHECK(pending <= 1000 + static_cast<size_t>(all.count() * 2000));
     fixture.Await(std::min<size_t>(pending, 1));
     std::sort(waits.begin(), waits.end());
-    short_waits = waits[kLogins * 999 / 1000] < std::chrono::milliseconds(5);
+    // Waiting included, thousands of logins are seen in a second.
+    short_waits = waits[kLogins * 999 / 1000] < std::chrono::milliseconds(5) && all.count() < 5;
   }
   CHECK(short_waits);
 }

@@ -408,8 +408,7 @@ TEST_CASE("a change that was applied survives kill -9") {
   CHECK(roster.GroupsOf(kAlice) == "ubuntu ");
 }
 
-TEST_CASE(
-    "a group of 100,000 members is read in moments, and their number isn't counted each time") {
+TEST_CASE("a group of 100,000 members is written and read in moments") {
   RosterFixture roster;
   constexpr size_t kMembers = 100'000;
   GroupRecord group = GroupOf("ubuntu", {}, GroupDelivery::kTopic);
@@ -419,16 +418,16 @@ TEST_CASE(
   roster.Apply({group});
   double start = ThreadCpuSeconds();
   auto state = roster->ReadGroup(kUbuntu);
-  double whole = ThreadCpuSeconds() - start;
+  double took = ThreadCpuSeconds() - start;
   REQUIRE(state);
   CHECK(state->members.size() == kMembers);
-  CHECK(whole < 10);  // a quarter of a second, if no step of it goes through all the others
+  CHECK(took < 1);
   start = ThreadCpuSeconds();
   auto groups = roster->GroupsOf(UserId("user7"), GroupId(), 10);
-  double one = ThreadCpuSeconds() - start;
+  took = ThreadCpuSeconds() - start;
   REQUIRE(groups);
   CHECK(groups->front().members == kMembers);
-  CHECK(one < whole / 20);
+  CHECK(took < 0.05);
   CHECK(roster.TopicMembers().size() == kMembers);
 }
 
