@@ -109,6 +109,8 @@ std::string Broker::Ask(Phone& phone, const std::string& method, json request) {
   Question question{phone.user, method, request};
   question.head = oracle_->Head(phone.user);
   if (request.contains("group")) question.group_head = oracle_->GroupHead(request["group"]);
+  if (method == "groups.leave") oracle_->MayHaveLeft(phone.user, request["group"]);
+  if (method == "groups.remove") oracle_->MayHaveLeft(request["user"], request["group"]);
   if (request.contains("with")) {
     question.delivered = oracle_->Mark(phone.user, request["with"], "delivered");
     question.read = oracle_->Mark(phone.user, request["with"], "read");

@@ -125,6 +125,10 @@ void Oracle::ShownInGroupPage(const std::string& user, const json& message) {
   }
 }
 
+void Oracle::MayHaveLeft(const std::string& user, const std::string& group) {
+  may_have_left_[group].insert(user);
+}
+
 void Oracle::Answered(const std::string& user, const json& answer) {
   int token = TokenIn(Text(answer, "id"));
   if (token == 0) return;
@@ -376,8 +380,12 @@ void Oracle::CheckRoster(const std::string& group, const Membership& membership,
   auto roster = rosters_.find(group);
   if (roster == rosters_.end()) {
     // That all left a group that copies nothing are messages which nobody may ask for any more.
-    if (!membership.inbox) return;
-    if (!roles.empty()) Fail("no member may see the group" + said);
+    for (const auto& [user, role] : membership.roles) {
+      if (membership.inbox || !may_have_left_[group].contains(user)) {
+        Fail("no member may see the group" + said);
+      }
+    }
+    if (!roles.empty()) return;
   } else {
     json listed = json::object();
     for (const json& member : roster->second.at("members")) listed[member["user"]] = member["role"];

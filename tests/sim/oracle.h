@@ -84,6 +84,8 @@ class Oracle {
   void ShownInGroup(const std::string& user, json message);
   void ShownInGroupPage(const std::string& user, const json& message);
   void Answered(const std::string& user, const json& answer);  // to a message that was sent
+  // The user asked to leave the group, or somebody to remove it; whether that came to be or not.
+  void MayHaveLeft(const std::string& user, const std::string& group);
   void ShownReceipt(const std::string& user, const json& receipt);
   void ShownCursor(const std::string& device, uint64_t delivered);
 
@@ -137,10 +139,11 @@ class Oracle {
   std::map<std::string, std::map<uint64_t, std::string>> groups_;  // by gseq
   std::map<std::string, std::map<std::string, std::set<uint64_t>>> seen_in_group_;  // group → user
   std::map<std::string, std::map<std::string, std::set<uint64_t>>>
-      unnumbered_;                                            // … in pages, without `seq`
-  std::map<std::string, json> rosters_;                       // since the last Check
-  std::map<std::string, std::map<std::string, json>> lists_;  // user → group, the same
-  std::map<std::string, std::map<uint64_t, Entry>> before_;   // logs, before Forget
+      unnumbered_;                                              // … in pages, without `seq`
+  std::map<std::string, std::set<std::string>> may_have_left_;  // group → users
+  std::map<std::string, json> rosters_;                         // since the last Check
+  std::map<std::string, std::map<std::string, json>> lists_;    // user → group, the same
+  std::map<std::string, std::map<uint64_t, Entry>> before_;     // logs, before Forget
   std::map<std::string, uint64_t> confirmed_;
   std::map<std::string, uint64_t> marks_;
   std::map<std::string, uint64_t> cursors_;
