@@ -188,6 +188,14 @@ TEST_CASE("a leak that a short soak takes for noise is found by a long one") {
   CHECK(HourOf(leaking(2), 0, 8 * kHour).verdict() == SoakVerdict::kGrows);
 }
 
+TEST_CASE("a leak is found under what comes and goes") {
+  auto leaking = [](int mib_an_hour) {
+    return [mib_an_hour](int at) { return at * mib_an_hour * 1024 / 3600 + at % 60 * 546; };
+  };
+  CHECK(HourOf(leaking(0)).verdict() == SoakVerdict::kFlat);
+  CHECK(HourOf(leaking(12)).verdict() == SoakVerdict::kGrows);
+}
+
 TEST_CASE("what scatters doesn't grow") {
   std::mt19937 random(1);
   auto scattered = [&](int) { return static_cast<int>(random() % (32 << 10)); };

@@ -26,6 +26,7 @@ struct Rule {
 };
 
 constexpr double kScatters = 2;  // that are noise
+constexpr size_t kParts = 12;
 
 constexpr double kHoldUps = 4;  // of a message, each by what the generator's lag is
 
@@ -137,11 +138,12 @@ std::vector<SoakReport::Judged> SoakReport::JudgeAll() const {
   const double lag = std::max(0.0, TrendOf(Settled("lag_p99_us")).growth);
   std::vector<Judged> all;
   for (const Rule& rule : kRules) {
-    Trend trend = TrendOf(Settled(rule.column));
+    const std::vector<Point> settled = Settled(rule.column);
+    Trend trend = TrendOf(settled);
     trend.median /= rule.unit;
     trend.growth /= rule.unit;
-    trend.scatter /= rule.unit;
-    const double noise = std::max(rule.step, kScatters * trend.scatter);
+    const double scatter = TrendOf(Thin(settled, kParts)).scatter / rule.unit;
+    const double noise = std::max(rule.step, kScatters * scatter);
     all.push_back({rule, trend, rule.latency ? noise + kHoldUps * lag / rule.unit : noise});
   }
   return all;

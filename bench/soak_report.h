@@ -3,7 +3,8 @@
 //
 // The first third of the run is warm-up: caches fill. Over the rest a figure is flat if it grew, an
 // hour, by no more than a share of its median, and besides by what is noise: a step in which it
-// comes, or twice what it scatters about its trend, whichever is more. So a longer run finds slower
+// comes, or twice what its means over twelve parts of the time scatter about their trend, whichever
+// is more. What comes and goes, as memtables do, is small in such a mean; a longer run finds slower
 // growth. The shares and steps stand in the table of soak_report.cc. What shrinks is flat. A
 // latency may also grow by four times what the generator's own lag (p99) grew by: a machine that
 // gets busier holds up each of the threads on a message's way. All faults must be 0.
