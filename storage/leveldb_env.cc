@@ -2,6 +2,8 @@
 
 #include <memory>
 
+#include "storage/thread_name.h"
+
 namespace parley {
 namespace {
 
@@ -57,6 +59,20 @@ leveldb::Status StoreEnv::RenameFile(const std::string& from, const std::string&
   leveldb::Status status = target()->RenameFile(from, to);
   if (status.ok() || target()->FileExists(from) || !target()->FileExists(to)) return status;
   return {};
+}
+
+void StoreEnv::Schedule(void (*work)(void*), void* argument) {
+  struct Job {
+    void (*work)(void*);
+    void* argument;
+  };
+  const auto run = [](void* job) {
+    const std::unique_ptr<Job> owned(static_cast<Job*>(job));
+    NameThread("parley-compact");
+    WorkInBackground();
+    owned->work(owned->argument);
+  };
+  target()->Schedule(run, new Job{work, argument});
 }
 
 }  // namespace parley

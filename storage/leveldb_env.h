@@ -11,6 +11,9 @@
 // failure comes in the midst of a compaction, and then refuse it at the next start: the record that
 // failed may stand there in part.
 //
+// Compaction works in the background, on a thread that is named for it: what it merges is durable.
+// LevelDB has one for all stores, which inherits from whatever thread has the first one to do.
+//
 // A rename that failed but happened is taken for one that happened, else LevelDB would remove the
 // manifest that CURRENT names.
 #ifndef PARLEY_STORAGE_LEVELDB_ENV_H_
@@ -29,6 +32,7 @@ class StoreEnv : public leveldb::EnvWrapper {
 
   leveldb::Status NewWritableFile(const std::string& path, leveldb::WritableFile** file) override;
   leveldb::Status RenameFile(const std::string& from, const std::string& to) override;
+  void Schedule(void (*work)(void*), void* argument) override;
 };
 
 }  // namespace parley

@@ -68,6 +68,7 @@ struct Behind {
   Share share;
   DeadLetters dead_letters;
   Lsn applied{};
+  Lsn synced{};  // of it, what is known to be durable
 };
 
 // What recovery has found and brought together; the log takes over from here.
@@ -93,7 +94,7 @@ class Recovery {
     if (status.ok() && options_.roster != nullptr) status = AddRoster();
     if (status.ok()) status = TakeEpoch();
     if (status.ok()) status = CatchUp();
-    if (status.ok()) status = SyncStores();
+    if (status.ok()) status = SyncWhatMustBe();
     if (!status.ok()) return Error(std::move(status));
     return std::move(out_);
   }
@@ -205,10 +206,10 @@ class Recovery {
       behind = std::min(behind, one.applied);
       ahead = std::max(ahead, one.applied);
     }
-    const bool jumps = ahead > out_.journal->last();
-    Status status = jumps ? StoresAreAhead(ahead) : Status();
+    jumps_ = ahead > out_.journal->last();
+    Status status = jumps_ ? StoresAreAhead(ahead) : Status();
     if (status.ok()) status = ApplyJournal(behind);
-    if (status.ok() && jumps) out_.journal->JumpTo(ahead);
+    if (status.ok() && jumps_) out_.journal->JumpTo(ahead);
     return status;
   }
 
@@ -255,15 +256,20 @@ class Recovery {
     return Status();
   }
 
-  Status SyncStores() {
+  // Stores that the journal still has whole are left to their writers: a table may have to wait for
+  // compactions, and a start shouldn't.
+  Status SyncWhatMustBe() {
     const Transaction mark{out_.journal->last(), {}};
     const std::vector<const Transaction*> transactions{&mark};
     for (Behind& one : out_.behind) {
+      one.synced = Lsn(out_.journal->first().value() - 1);
+      if (!fresh_ && !jumps_ && one.dead_letters.last() == Lsn()) continue;
       Status status;
       if (one.applied < mark.lsn) status = one.store->Apply(transactions, one.share.mine);
       if (status.ok()) status = one.store->Sync();
       if (status.ok()) status = one.dead_letters.Clear();
       if (!status.ok()) return Named(one, status);
+      one.synced = mark.lsn;
     }
     return Status();
   }
@@ -276,6 +282,7 @@ class Recovery {
   Env* const env_;
   Log::Listener* const listener_;
   bool fresh_ = false;
+  bool jumps_ = false;  // the stores knew more than the journal
   Recovered out_;
 };
 
@@ -393,12 +400,13 @@ LogImpl::LogImpl(const LogOptions& options, Listener* listener, Recovered recove
     writer.retry_ms = options_.retry_ms;
     writer.retry_max = options_.retry_max;
     writer.queue_bytes_max = options_.store_queue_bytes_max;
-    writers_.push_back(std::make_unique<StoreWriter>(writer, journal_.get(), one.store,
-                                                     std::move(one.dead_letters),
-                                                     std::move(one.share), journal_->last(), this));
+    writers_.push_back(std::make_unique<StoreWriter>(
+        writer, journal_.get(), one.store, std::move(one.dead_letters), std::move(one.share),
+        journal_->last(), one.synced, this));
   }
   if (options_.roster != nullptr) roster_ = writers_.back().get();
   closed_through_ = journal_->closed_through();
+  for (auto& writer : writers_) writer->AskSync(closed_through_);
   WakeKeeper();
   keeper_ = std::thread([this] { RunKeeper(); });
   committer_ = std::thread([this] { RunCommitter(); });

@@ -31,17 +31,17 @@ Share ShareOfRoster() {
 }
 
 StoreWriter::StoreWriter(const StoreWriterOptions& options, Journal* journal, Store* store,
-                         DeadLetters dead_letters, Share share, Lsn applied, Host* host)
+                         DeadLetters dead_letters, Share share, Lsn applied, Lsn synced, Host* host)
     : options_(options),
       journal_(journal),
       store_(store),
       share_(std::move(share)),
       host_(host),
       dead_letters_(std::move(dead_letters)),
-      synced_(applied),
+      synced_(synced),
       pushed_(applied),
       applied_(applied),
-      safe_(applied),
+      safe_(synced),
       thread_([this] { Run(); }) {}
 
 StoreWriter::~StoreWriter() { Stop(); }

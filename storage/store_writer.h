@@ -72,10 +72,11 @@ class StoreWriter {
     std::chrono::steady_clock::time_point pushed_at = {};  // set by Push
   };
 
-  // Starts the thread. The store, which lives longer, has applied and synced everything through
-  // `applied`, and there are no dead letters that it lacks.
+  // Starts the thread. The store, which lives longer, has applied everything through `applied`, and
+  // synced it through `synced`; the journal has what is between. There are no dead letters that it
+  // lacks.
   StoreWriter(const StoreWriterOptions& options, Journal* journal, Store* store,
-              DeadLetters dead_letters, Share share, Lsn applied, Host* host);
+              DeadLetters dead_letters, Share share, Lsn applied, Lsn synced, Host* host);
   // What is queued is applied first, unless the store is down; Stop is called where it wasn't.
   ~StoreWriter();
 

@@ -447,6 +447,36 @@ TEST_CASE("a slow store holds the committer back once its queue is full, and not
   CHECK(bench.log->backlog_bytes() == 0);
 }
 
+TEST_CASE("a start waits for no table: the journal keeps what no store has synced since then") {
+  LogBench bench;
+  Gate gate;
+  bench.watch = [&](int store, std::span<const Transaction* const> transactions) {
+    if (store == 1 && transactions.empty()) gate.Pass();
+    return Status();
+  };
+  REQUIRE(bench.Open().ok());
+  for (int i = 0; i < 3; ++i) SendAndWait(&bench, 20);
+  bench.Close();
+  gate.Close();
+  REQUIRE(bench.Open().ok());
+  REQUIRE(gate.AwaitGuest());
+  const uint64_t kept = bench.log->figures().journal_bytes;
+  for (int i = 0; i < 10; ++i) SendAndWait(&bench, 20);
+  CHECK(bench.log->figures().journal_bytes > kept + 3 * (16 << 10));
+  SECTION("until they have") {
+    gate.Open();
+    REQUIRE(Eventually([&] { return bench.log->figures().journal_bytes <= 3 * (16 << 10); }));
+  }
+  SECTION("through a power cut") {
+    bench.disk.CutPower();
+    gate.Open();
+    bench.Close();
+    bench.disk.PowerOn();
+    REQUIRE(bench.Open().ok());
+  }
+  bench.Check();
+}
+
 // ---- Groups and the roster
 
 // Changes of groups, from now on until `n` more are committed.
