@@ -158,11 +158,12 @@ TEST_CASE("a trend is found under noise and isn't made by spikes") {
 template <class F>
 SoakReport HourOf(F grown_kib, int faults = 0, int seconds = 3600) {
   std::stringstream csv;
-  csv << "seconds,rss_kib,anon_kib,files,threads,cpu_percent,thread_cpu_percent,journal_kib,"
-         "stores_kib,sqlite_kib,messages,stored_p50_us,stored_p99_us,arrived_p50_us,"
-         "arrived_p99_us,answer_p50_us,answer_p99_us,lag_p99_us,faults\n";
+  csv << "seconds,rss_kib,anon_kib,files,threads,cpu_percent,thread_cpu_percent,"
+         "compaction_cpu_percent,journal_kib,stores_kib,sqlite_kib,messages,stored_p50_us,"
+         "stored_p99_us,arrived_p50_us,arrived_p99_us,answer_p50_us,answer_p99_us,lag_p99_us,"
+         "faults\n";
   for (int at = 5; at <= seconds; at += 5) {
-    csv << at << ",200000," << 102400 + grown_kib(at) << ",60,15,20,10,65536," << at * 30
+    csv << at << ",200000," << 102400 + grown_kib(at) << ",60,15,20,10,5,65536," << at * 30
         << ",2000," << at * 100 << ",700,5000,700,5000,900,9000,1000," << faults << "\n";
   }
   return SoakReport(csv);

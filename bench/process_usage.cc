@@ -22,10 +22,9 @@ std::string ReadFile(const std::string& path) {
   return text.str();
 }
 
-// proc(5): the command's name stands in parentheses and may hold spaces; utime and stime are the
-// 14th and 15th field, so the 12th and 13th after it.
-double CpuSeconds(const std::string& path) {
-  const std::string stat = ReadFile(path);
+// Of a line of proc(5)'s stat: the command's name stands in parentheses and may hold spaces; utime
+// and stime are the 14th and 15th field, so the 12th and 13th after it.
+double CpuSeconds(const std::string& stat) {
   std::istringstream fields(stat.substr(stat.rfind(')') + 1));
   std::string skipped;
   for (int i = 0; i < 11; ++i) fields >> skipped;
@@ -52,12 +51,25 @@ ProcessUsage ReadUsage(pid_t pid) {
   const std::string process = "/proc/" + std::to_string(pid);
   const std::string main_thread = process + "/task/" + std::to_string(pid);
   ProcessUsage usage;
-  usage.cpu_s = CpuSeconds(process + "/stat");
-  usage.main_cpu_s = CpuSeconds(main_thread + "/stat");
+  usage.cpu_s = CpuSeconds(ReadFile(process + "/stat"));
+  usage.main_cpu_s = CpuSeconds(ReadFile(main_thread + "/stat"));
   const std::string status = ReadFile(main_thread + "/status");
   usage.main_switches = StatusField(status, "voluntary_ctxt_switches");
   usage.rss_bytes = StatusField(status, "VmRSS") * 1024;
   return usage;
+}
+
+double ThreadCpuSeconds(pid_t pid, const std::string& name) {
+  double seconds = 0;
+  for (const auto& thread :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+    std::ifstream file(thread.path() / "stat");
+    std::string stat;
+    if (!std::getline(file, stat)) continue;  // ended meanwhile
+    const size_t begin = stat.find('(') + 1;
+    if (stat.substr(begin, stat.rfind(')') - begin) == name) seconds += CpuSeconds(stat);
+  }
+  return seconds;
 }
 
 ProcessSize ReadSize(pid_t pid) {

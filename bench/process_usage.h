@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <string>
 
 namespace parley::bench {
 
@@ -18,6 +19,9 @@ struct ProcessUsage {
 
 // Exits with a message when there is no such process.
 ProcessUsage ReadUsage(pid_t pid);
+
+// CPU seconds of the process's threads of this name, user and system; 0 where there are none.
+double ThreadCpuSeconds(pid_t pid, const std::string& name);
 
 // What a process holds now.
 struct ProcessSize {

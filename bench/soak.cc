@@ -31,6 +31,7 @@ int64_t Ns(double seconds) { return static_cast<int64_t>(seconds * 1e9); }
 struct Interval {
   int64_t begin_ns = 0;
   ProcessUsage broker;
+  double compaction_cpu_s = 0;
   double own_cpu_s = 0;
   uint64_t deliveries = 0;
   Histogram stored, arrived, answers, lag;
@@ -88,6 +89,7 @@ class SoakRun : public ClientEvents, private Chatters::Events {
   void TakeOfAll(const Client& client, std::string_view payload);
   void TakeAnswer(std::string_view answer, int64_t now_ns);
 
+  Interval NewInterval(int64_t now_ns) const;
   void WriteHead();
   void WriteLine(int64_t now_ns);
   uint64_t Faults() const { return chatters_.gaps() + chatters_.errors() + gaps_of_all_; }
@@ -382,19 +384,28 @@ void SoakRun::OnArrived(const Chatters::Message& message, bool there, int64_t no
   if (there) interval_.arrived.Add(now_ns - message.due_ns);
 }
 
+Interval SoakRun::NewInterval(int64_t now_ns) const {
+  Interval interval;
+  interval.begin_ns = now_ns;
+  interval.broker = ReadUsage(workload_.pid);
+  interval.compaction_cpu_s = ThreadCpuSeconds(workload_.pid, "parley-compact");
+  interval.own_cpu_s = OwnCpuSeconds();
+  interval.deliveries = deliveries_;
+  return interval;
+}
+
 void SoakRun::WriteHead() {
-  csv_ << "seconds,rss_kib,anon_kib,files,threads,cpu_percent,thread_cpu_percent,journal_kib,"
+  csv_ << "seconds,rss_kib,anon_kib,files,threads,cpu_percent,thread_cpu_percent,"
+          "compaction_cpu_percent,journal_kib,"
           "stores_kib,sqlite_kib,messages,deliveries_per_s,stored_p50_us,stored_p99_us,"
           "arrived_p50_us,arrived_p99_us,answer_p50_us,answer_p99_us,lag_p99_us,connected,"
           "departures,faults,load_cpu_percent\n";
-  interval_ =
-      Interval{NowNs(), ReadUsage(workload_.pid), OwnCpuSeconds(), deliveries_, {}, {}, {}, {}};
+  interval_ = NewInterval(NowNs());
 }
 
 void SoakRun::WriteLine(int64_t now_ns) {
   const Interval past = std::move(interval_);
-  interval_ =
-      Interval{now_ns, ReadUsage(workload_.pid), OwnCpuSeconds(), deliveries_, {}, {}, {}, {}};
+  interval_ = NewInterval(now_ns);
   const double seconds = static_cast<double>(now_ns - past.begin_ns) / 1e9;
   const ProcessSize size = ReadSize(workload_.pid);
   const DiskUse disk = ReadDiskUse(options_.data_dir);
@@ -406,6 +417,7 @@ void SoakRun::WriteLine(int64_t now_ns) {
       static_cast<double>(size.threads),
       (interval_.broker.cpu_s - past.broker.cpu_s) / seconds * 100,
       (interval_.broker.main_cpu_s - past.broker.main_cpu_s) / seconds * 100,
+      (interval_.compaction_cpu_s - past.compaction_cpu_s) / seconds * 100,
       static_cast<double>(disk.journal) / 1024,
       static_cast<double>(disk.stores) / 1024,
       static_cast<double>(disk.sqlite) / 1024,

@@ -8,6 +8,10 @@
 // growth. The shares and steps stand in the table of soak_report.cc. What shrinks is flat. A
 // latency may also grow by four times what the generator's own lag (p99) grew by: a machine that
 // gets busier holds up each of the threads on a message's way. All faults must be 0.
+//
+// The CPU of the stores' compaction is told and not judged: LevelDB writes a message anew for each
+// level that it sinks to, so that it grows as the first levels fill, with the logarithm of what is
+// stored.
 #ifndef PARLEY_BENCH_SOAK_REPORT_H_
 #define PARLEY_BENCH_SOAK_REPORT_H_
 
